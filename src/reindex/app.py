@@ -1,0 +1,107 @@
+"""The composition root: the only module that names concrete classes and puts them together."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reindex.clock import SystemClock
+from reindex.core.identity import Recipe
+from reindex.embedders.catalog import ModelCatalog
+from reindex.parsers.registry import KNOWN_NAMES, KNOWN_SUFFIXES
+from reindex.ports import Clock, Embedder
+from reindex.preparing import Preparer
+from reindex.search import Reader
+from reindex.settings import Settings
+from reindex.sources.files import FileSource
+from reindex.stores.ledger import Ledger
+from reindex.writer import Writer, open_writer
+
+EmbedderFactory = Callable[[Recipe], Embedder]
+
+
+@dataclass(slots=True)
+class App:
+    """Everything a command needs, made from the settings. Opens nothing by itself.
+
+    `embedder_for` stands in for the local lane in tests; None is the real one.
+    """
+
+    settings: Settings
+    base_dir: Path
+    clock: Clock = field(default_factory=SystemClock)
+    embedder_for: EmbedderFactory | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        return self.settings.data_dir
+
+    def sources(self) -> dict[str, FileSource]:
+        """The configured folders by name."""
+        return {
+            source.name: FileSource(
+                name=source.name,
+                root=source.path,
+                include=source.include,
+                exclude=source.exclude,
+                max_file_mb=source.max_file_mb,
+                data_dir=self.data_dir,
+                known_suffixes=KNOWN_SUFFIXES,
+                known_names=KNOWN_NAMES,
+            )
+            for source in self.settings.sources
+        }
+
+    @contextmanager
+    def writer(self, command: str, warn: Callable[[str], None]) -> Iterator[Writer]:
+        """The stores, locked, consistent and open for writing."""
+        grace_s = self.settings.index.reader_grace_s
+        with open_writer(self.data_dir, command, self.clock, grace_s, warn) as writer:
+            yield writer
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger | None]:
+        """The ledger for reading; None when there is none yet. Writes nothing."""
+        ledger = Ledger.open_for_reading(self.data_dir)
+        try:
+            yield ledger
+        finally:
+            if ledger is not None:
+                ledger.close()
+
+    def catalog(self, ledger: Ledger | None, *, is_writable: bool = False) -> ModelCatalog:
+        """Models, with their digests remembered in the ledger."""
+        if ledger is None:
+            return ModelCatalog(self.base_dir)
+        if not is_writable:
+            return ModelCatalog(self.base_dir, ledger.note)
+        return ModelCatalog(self.base_dir, ledger.note, ledger.record_note)
+
+    def preparer(self, recipe: Recipe, catalog: ModelCatalog, sources: Mapping[str, FileSource]) -> Preparer:
+        """What makes documents ready by a recipe. Loads the tokenizer, not the model."""
+        from reindex.embedders.tokenizer import ModelTokenizer  # here, because it loads a library
+
+        tokenizer = ModelTokenizer(catalog.find_for(recipe).tokenizer_file)
+        return Preparer(sources, recipe, tokenizer, tokenizer.special_tokens, self.clock)
+
+    def embedder(self, recipe: Recipe, catalog: ModelCatalog) -> Embedder:
+        """The lane that embeds for a recipe. The model itself is loaded with the first text."""
+        if self.embedder_for is not None:
+            return self.embedder_for(recipe)
+        from reindex.embedders.local import LocalEmbedder  # imports numpy
+
+        directory = catalog.find_for(recipe).directory
+        return LocalEmbedder(directory, recipe.space, self.settings.embedding.threads)
+
+    def reader(self) -> Reader:
+        """A reader that keeps the query model once it is loaded."""
+        embedders: dict[bytes, Embedder] = {}
+
+        def embed_query(recipe: Recipe, sent: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            key = recipe.space.fingerprint
+            if key not in embedders:
+                with self.ledger() as ledger:
+                    embedders[key] = self.embedder(recipe, self.catalog(ledger))
+            return embedders[key].embed([sent])[0]
+
+        return Reader(self.data_dir, embed_query)

@@ -1,0 +1,123 @@
+"""From a look at the disk to a plan: what changed against a generation, and what is held back and why."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reindex.core.diff import Plan, Recorded, plan
+from reindex.core.guard import mass_hold, root_hold
+from reindex.core.text import CHUNKER_VERSION
+from reindex.model import DocumentName
+from reindex.observe import Observation, unknown_documents
+from reindex.parsers.registry import parser_version
+from reindex.sources.files import RootState
+from reindex.stores.failure_rows import Failure, Hold
+from reindex.stores.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A plan, what stays out of it, and why. `held` are deletions that wait for consent."""
+
+    plan: Plan
+    held: tuple[DocumentName, ...]
+    holds: tuple[Hold, ...]
+    unreadable: Mapping[DocumentName, str]
+    unstable: frozenset[DocumentName]
+    waiting: Mapping[DocumentName, Failure]
+
+    @property
+    def pending(self) -> int:
+        return len(self.unstable)
+
+
+def document_parser(name: DocumentName) -> str:
+    """The versions of all code that turns this document into chunks."""
+    return f"{parser_version(name.path)}+chunker/{CHUNKER_VERSION}"
+
+
+def find_changes(
+    observation: Observation,
+    ledger: Ledger | None,
+    generation: int | None,
+    *,
+    accept_deletes: bool,
+    now: float,
+) -> Changes:
+    """Compare a look at the disk with what a generation holds (nothing, without ledger or generation)."""
+    recorded = _recorded(ledger, generation)
+    failures = ledger.failures.all() if ledger is not None else {}
+    unreadable = dict(observation.unreadable)
+    for scan in observation.scans.values():
+        unreadable |= unknown_documents(scan, list(recorded))
+    holds = [] if accept_deletes else _root_holds(observation, ledger, recorded, now)
+    held = _absent(recorded, observation, {hold.source for hold in holds}) - set(unreadable)
+    found = plan(
+        observation.revisions,
+        recorded,
+        kept=held | set(unreadable) | observation.unstable,
+        dead={
+            f.name: Recorded(f.revision, f.parser) for f in failures.values() if f.permanent and f.revision
+        },
+        parser_of=document_parser,
+    )
+    if not accept_deletes:
+        found, more_held, more_holds = _hold_masses(found, recorded, now)
+        held |= more_held
+        holds += more_holds
+    return Changes(
+        plan=found,
+        held=tuple(sorted(held)),
+        holds=tuple(_counted(holds, held)),
+        unreadable=unreadable,
+        unstable=frozenset(observation.unstable),
+        waiting=failures,
+    )
+
+
+def _recorded(ledger: Ledger | None, generation: int | None) -> dict[DocumentName, Recorded]:
+    if ledger is None or generation is None:
+        return {}
+    return {name: Recorded(*found) for name, found in ledger.documents.revisions(generation).items()}
+
+
+def _root_holds(
+    observation: Observation, ledger: Ledger | None, recorded: Mapping[DocumentName, Recorded], now: float
+) -> list[Hold]:
+    """Sources whose folder is missing, empty or elsewhere: nothing they lack may be believed deleted."""
+    counts = Counter(name.source for name in recorded)
+    holds = []
+    for source, scan in observation.scans.items():
+        known_device = ledger.files.device(source) if ledger is not None else None
+        reason = root_hold(
+            is_reachable=scan.root_state is RootState.OK,
+            files=len(scan.files),
+            recorded=counts[source],
+            device_changed=None not in {known_device, scan.root_device} and known_device != scan.root_device,
+        )
+        if reason:
+            holds.append(Hold(source, 0, reason, now))
+    return holds
+
+
+def _hold_masses(
+    found: Plan, recorded: Mapping[DocumentName, Recorded], now: float
+) -> tuple[Plan, set[DocumentName], list[Hold]]:
+    """Take the deletions of each source that loses too much at once out of the plan."""
+    totals = Counter(name.source for name in recorded)
+    losses = Counter(name.source for name in found.deleted)
+    reasons = {source: mass_hold(deleted=n, recorded=totals[source]) for source, n in losses.items()}
+    held = {name for name in found.deleted if reasons[name.source]}
+    holds = [Hold(source, 0, reason, now) for source, reason in reasons.items() if reason]
+    return replace(found, deleted=tuple(n for n in found.deleted if n not in held)), held, holds
+
+
+def _absent(
+    recorded: Iterable[DocumentName], observation: Observation, sources: set[str]
+) -> set[DocumentName]:
+    return {name for name in recorded if name.source in sources and name not in observation.revisions}
+
+
+def _counted(holds: Iterable[Hold], held: Iterable[DocumentName]) -> list[Hold]:
+    counts = Counter(name.source for name in held)
+    return [replace(hold, documents=counts[hold.source]) for hold in holds if counts[hold.source]]

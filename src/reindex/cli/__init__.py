@@ -1,0 +1,1 @@
+"""The command line: parse, call one service, print. Exit codes are decided here and nowhere else."""

@@ -1,0 +1,65 @@
+"""The `reindex` command: its table of verbs, and the place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from reindex import __version__
+from reindex.cli import config_commands, index_commands, inspect_commands, job_commands
+from reindex.cli.output import warn
+from reindex.errors import ExitCode, ReindexError
+
+app = typer.Typer(
+    name="reindex",
+    help="Keeps search indexes of folders of documents fresh. Only what changed is embedded.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(config_commands.init)
+app.command()(index_commands.plan)
+app.command()(index_commands.sync)
+app.command()(inspect_commands.query)
+app.command()(inspect_commands.status)
+app.command()(inspect_commands.verify)
+app.add_typer(job_commands.generations_app, name="generations")
+app.add_typer(job_commands.jobs_app, name="jobs")
+app.command()(index_commands.gc)
+app.add_typer(config_commands.config_app, name="config")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"reindex {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. Exit codes: README.md, "Exit codes"."""
+    try:
+        app()
+    except ReindexError as error:
+        warn(f"error: {error.message}")
+        if error.hint:
+            warn(f"hint: {error.hint}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        warn("interrupted: what was published stays; run the command again to go on")
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said
+        sys.exit(ExitCode.ERROR)

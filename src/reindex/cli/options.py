@@ -1,0 +1,43 @@
+"""The options that commands share, and from them the App."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from reindex.app import App
+    from reindex.settings_parser import LoadedSettings
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="The configuration [$REINDEX_CONFIG, ./config.toml].", metavar="FILE"),
+]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where the index lives [data_dir].", metavar="DIR")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def load(config: Path | None, data_dir: Path | None) -> LoadedSettings:
+    """The effective settings. Raises ConfigError."""
+    from reindex.settings_file import load_settings
+
+    overrides = {} if data_dir is None else {"data_dir": data_dir}
+    return load_settings(config, environment=os.environ, cwd=Path.cwd(), overrides=overrides)
+
+
+def open_app(config: Path | None, data_dir: Path | None) -> App:
+    """Everything a command needs. Raises ConfigError. (Services are imported by the command that runs, so
+    that `--help` and a wrong option cost nothing.)
+    """
+    from reindex.app import App
+    from reindex.settings_file import find_config
+
+    loaded = load(config, data_dir)
+    base_dir = find_config(config, os.environ, Path.cwd()).parent
+    return App(loaded.settings, base_dir)

@@ -1,0 +1,1 @@
+"""The pure heart: values in, values out; no clock, path, log or randomness."""

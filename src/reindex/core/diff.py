@@ -1,0 +1,100 @@
+"""Desired against recorded: what must happen to make a generation equal to the disk."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from reindex.model import DocumentName, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a generation holds of a document: its revision, and the versions of the code that parsed it."""
+
+    revision: Revision
+    parser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every document in exactly one place. `moved` maps the new name to the old one.
+
+    `failed` are at a revision that is known to fail permanently; what was recorded of them stays served.
+    """
+
+    added: tuple[DocumentName, ...]
+    changed: tuple[DocumentName, ...]
+    moved: Mapping[DocumentName, DocumentName]
+    deleted: tuple[DocumentName, ...]
+    unchanged: int
+    failed: tuple[DocumentName, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.changed or self.moved or self.deleted)
+
+
+def plan(
+    desired: Mapping[DocumentName, Revision],
+    recorded: Mapping[DocumentName, Recorded],
+    kept: AbstractSet[DocumentName],
+    dead: Mapping[DocumentName, Recorded],
+    parser_of: Callable[[DocumentName], str],
+) -> Plan:
+    """Compare what is on disk with what a generation holds.
+
+    `kept` are documents of which nothing is known now (unreadable, held): neither changed nor deleted. `dead`
+    are permanent failures: a document waits while it is at exactly that revision and parser.
+    """
+    added, changed, failed = [], [], []
+    unchanged = 0
+    for name, revision in desired.items():
+        now = Recorded(revision, parser_of(name))
+        if recorded.get(name) == now:
+            unchanged += 1
+        elif dead.get(name) == now:
+            failed.append(name)
+        elif name in recorded:
+            changed.append(name)
+        else:
+            added.append(name)
+    gone = [name for name in recorded if name not in desired and name not in kept]
+    moved = _moves(added, gone, desired, recorded)
+    left = set(moved.values())
+    return Plan(
+        added=tuple(sorted(name for name in added if name not in moved)),
+        changed=tuple(sorted(changed)),
+        moved=moved,
+        deleted=tuple(sorted(name for name in gone if name not in left)),
+        unchanged=unchanged,
+        failed=tuple(sorted(failed)),
+    )
+
+
+def _moves(
+    added: list[DocumentName],
+    gone: list[DocumentName],
+    desired: Mapping[DocumentName, Revision],
+    recorded: Mapping[DocumentName, Recorded],
+) -> dict[DocumentName, DocumentName]:
+    """Pair each new name with a vanished one of the same content; one that keeps its file name first."""
+    by_revision: dict[Revision, list[DocumentName]] = defaultdict(list)
+    for name in sorted(gone, reverse=True):
+        by_revision[recorded[name].revision].append(name)
+    pairs: dict[DocumentName, DocumentName] = {}
+    for is_same_file_name in (True, False):
+        for name in sorted(added):
+            candidates = by_revision.get(desired[name], [])
+            if name in pairs or not candidates:
+                continue
+            if is_same_file_name:
+                candidates = [old for old in candidates if _file_name(old) == _file_name(name)]
+            if candidates:
+                pairs[name] = candidates[-1]
+                by_revision[desired[name]].remove(candidates[-1])
+    return pairs
+
+
+def _file_name(name: DocumentName) -> str:
+    return name.path.rpartition("/")[2]

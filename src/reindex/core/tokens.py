@@ -1,0 +1,39 @@
+"""What the chunker asks of a tokenizer, and the sizes it keeps to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Tokenizer(Protocol):
+    """How a model counts. Special tokens are never included."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether texts joined by white space have exactly the sum of their tokens (WordPiece: yes)."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token stands in the text: first character, and the one after the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLimits:
+    """The sizes of chunks in tokens.
+
+    `max_tokens` is the room for text (special tokens and prompt are taken off already); `overlap_tokens`
+    is how much of a chunk's end the next one may repeat, inside that room.
+    """
+
+    max_tokens: int
+    overlap_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        assert self.max_tokens >= MAX_TOKENS_MIN, "settings refuse a smaller limit"
+        assert 0 <= self.overlap_tokens <= self.max_tokens // 2, "settings refuse a larger overlap"
+
+
+MAX_TOKENS_MIN = 16
+"""The least limit: a single character may take six tokens, and a chunk should hold some words."""

@@ -1,0 +1,1 @@
+"""The doors to the models that turn text into vectors, and their tokenizers."""

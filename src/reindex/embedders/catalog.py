@@ -1,0 +1,108 @@
+"""Which model a setting means, remembered so that weights are hashed once; and the recipe it makes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from reindex.core.identity import EmbeddingSpace, Recipe
+from reindex.embedders.models import LocalModel, describe_files, find_model, read_model
+from reindex.errors import ConfigError, ModelError
+from reindex.settings import Settings
+
+
+class ModelCatalog:
+    """Finds local models. `recall` and `remember` keep small notes by name; they may forget."""
+
+    def __init__(
+        self,
+        base_dir: Path,
+        recall: Callable[[str], str | None] = lambda _: None,
+        remember: Callable[[str, str], None] = lambda _, __: None,
+    ) -> None:
+        self._base_dir = base_dir
+        self._recall = recall
+        self._remember = remember
+
+    def find(self, model: str) -> LocalModel:
+        """The model a setting names. Hashes its files only when they changed. Raises ModelError."""
+        directory, weights_digest = find_model(model, self._base_dir)
+        note = f"model {directory}"
+        stamp = describe_files(directory)
+        known = self._known(note, stamp)
+        if known is not None:
+            return known
+        found = read_model(directory, weights_digest)
+        self._remember(
+            note, json.dumps({"stamp": stamp, "model": asdict(found) | {"directory": str(directory)}})
+        )
+        return found
+
+    def find_for(self, recipe: Recipe) -> LocalModel:
+        """The model that a generation was made with. Raises ModelError when another stands in its place."""
+        found = self.find(recipe.model)
+        if found.digest != recipe.space.model_digest:
+            raise ModelError(
+                f"the model {recipe.model!r} is not the one that made the index"
+                f" (digest {found.digest[:12]}, the index has {recipe.space.model_digest[:12]})",
+                "Put the old model back, or index into another --data-dir with the new one.",
+            )
+        return found
+
+    def _known(self, note: str, stamp: str) -> LocalModel | None:
+        text = self._recall(note)
+        if text is None:
+            return None
+        value = json.loads(text)
+        if value["stamp"] != stamp:
+            return None
+        return LocalModel(**(value["model"] | {"directory": Path(value["model"]["directory"])}))
+
+
+def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
+    """The recipe that the settings ask for. Raises ConfigError for what can't be, and ModelError."""
+    embedding, chunking = settings.embedding, settings.chunking
+    _refuse_unbuilt(settings)
+    model = catalog.find(embedding.model)
+    if embedding.dimensions > model.dimensions:
+        raise ConfigError(
+            f"[embedding] dimensions = {embedding.dimensions}: {embedding.model} gives {model.dimensions}",
+            f"Use 0 (the model's own) or at most {model.dimensions}.",
+        )
+    if chunking.max_tokens > model.max_tokens:
+        raise ConfigError(
+            f"[chunking] max_tokens = {chunking.max_tokens}: {embedding.model} reads {model.max_tokens}",
+            f"Use at most {model.max_tokens}.",
+        )
+    space = EmbeddingSpace(
+        provider="local",
+        model_digest=model.digest,
+        dimensions=embedding.dimensions or model.dimensions,
+        normalised=True,
+        precision=embedding.precision,
+        document_prompt=_chosen(embedding.document_prompt, model.document_prompt),
+        query_prompt=_chosen(embedding.query_prompt, model.query_prompt),
+    )
+    return Recipe(
+        model=embedding.model,
+        space=space,
+        tokenizer_digest=model.tokenizer_digest,
+        max_tokens=chunking.max_tokens,
+        overlap_tokens=chunking.overlap_tokens,
+    )
+
+
+def _chosen(setting: str | None, own: str) -> str:
+    return own if setting is None else setting
+
+
+def _refuse_unbuilt(settings: Settings) -> None:
+    """What the configuration allows and this version can't do yet fails here, clearly."""
+    embedding = settings.embedding
+    for is_asked, what, instead in (
+        (embedding.provider != "local", 'provider = "openai"', 'provider = "local"'),
+        (embedding.backend == "onnx", 'backend = "onnx"', 'backend = "auto"'),
+        (embedding.precision != "fp32", 'precision = "int8"', 'precision = "fp32"'),
+    ):
+        if is_asked:
+            raise ConfigError(f"[embedding] {what} is not built in this version", f"Use {instead}.")

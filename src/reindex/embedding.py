@@ -1,0 +1,129 @@
+"""Getting vectors for keys: from the cache, and from the model for what is really missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reindex.core.batching import token_batches
+from reindex.core.jobs import JobState, Lane
+from reindex.errors import EmbeddingError
+from reindex.model import EmbeddingKey
+from reindex.ports import Embedder
+from reindex.writer import Writer
+
+if TYPE_CHECKING:
+    from reindex.vectors import Vector, Vectors
+
+_DOWN_AFTER_FAILURES = 3  # single texts in a row: then it is the provider, not the text
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to embed, exactly as it is sent, and its tokens with special tokens and prompt."""
+
+    sent: str
+    tokens: int
+
+
+@dataclass(slots=True)
+class Embedded:
+    """Vectors by key, what was really sent to the model, and the texts that it refused, with the reason."""
+
+    vectors: dict[EmbeddingKey, Vector] = field(default_factory=dict)
+    texts_sent: int = 0
+    tokens_sent: int = 0
+    refused: dict[EmbeddingKey, str] = field(default_factory=dict)
+    job: int | None = None
+
+
+def embed_missing(
+    writer: Writer,
+    embedder: Embedder,
+    texts: Mapping[EmbeddingKey, Text],
+    batch_tokens: int,
+    advance: Callable[[int], None],
+) -> Embedded:
+    """A vector for every key. What the cache lacks goes down the local lane as one job.
+
+    Each batch is in the cache before the next is sent, so that a kill loses one batch at most. `advance` is
+    told of the tokens of each batch. Raises ModelError, and EmbeddingError when the provider is down.
+    """
+    assert writer.generation is not None, "texts are embedded for a generation"
+    dimensions = writer.generation.recipe.space.dimensions
+    result = Embedded()
+    rejected_before = writer.cache.rejected
+    result.vectors = writer.cache.get(list(texts), dimensions)
+    if writer.cache.rejected > rejected_before:
+        _rescue_from_table(writer, texts, result)
+    writer.cache.touch(list(result.vectors), writer.today)
+    missing = [key for key in texts if key not in result.vectors]
+    if not missing:
+        return result
+    tokens = sum(texts[key].tokens for key in missing)
+    result.job = writer.ledger.jobs.enqueue(
+        writer.generation.number, Lane.LOCAL, missing, tokens, writer.clock.now()
+    )
+    try:
+        for batch in token_batches([texts[key].tokens for key in missing], batch_tokens):
+            _embed_batch(writer, embedder, [(missing[i], texts[missing[i]]) for i in batch], result)
+            advance(sum(texts[missing[i]].tokens for i in batch))
+    except EmbeddingError as error:
+        writer.ledger.jobs.change_state(result.job, JobState.FAILED, writer.clock.now(), error.message)
+        raise
+    return result
+
+
+def _embed_batch(
+    writer: Writer, embedder: Embedder, batch: list[tuple[EmbeddingKey, Text]], result: Embedded
+) -> None:
+    try:
+        vectors = _checked(embedder, [text.sent for _, text in batch])
+    except EmbeddingError as error:
+        if len(batch) == 1:
+            result.refused[batch[0][0]] = error.message
+            return
+        _embed_singly(writer, embedder, batch, result)
+        return
+    keys = [key for key, _ in batch]
+    tokens = sum(text.tokens for _, text in batch)
+    writer.cache.put(keys, vectors, writer.today)
+    writer.ledger.jobs.add_spend(Lane.LOCAL, len(batch), tokens, 0.0)
+    result.vectors.update(zip(keys, vectors, strict=True))
+    result.texts_sent += len(batch)
+    result.tokens_sent += tokens
+
+
+def _embed_singly(
+    writer: Writer, embedder: Embedder, batch: list[tuple[EmbeddingKey, Text]], result: Embedded
+) -> None:
+    """A batch failed: find the texts at fault, so that they fail alone. All of them at fault is an outage."""
+    failures = 0
+    for position, item in enumerate(batch):
+        _embed_batch(writer, embedder, [item], result)
+        failures += item[0] in result.refused
+        if failures == position + 1 >= min(len(batch), _DOWN_AFTER_FAILURES):
+            reason = result.refused[item[0]]
+            raise EmbeddingError(
+                f"the model fails on every text: {reason}", "Check the model, then run the command again."
+            )
+
+
+def _checked(embedder: Embedder, sent: list[str]) -> Vectors:
+    from reindex.vectors import check_vectors
+
+    vectors = embedder.embed(sent)
+    check_vectors(vectors, len(sent))
+    return vectors
+
+
+def _rescue_from_table(writer: Writer, texts: Mapping[EmbeddingKey, Text], result: Embedded) -> None:
+    """The cache had damaged rows: the table may hold the same vectors, and they are not paid for twice."""
+    from reindex.vectors import stack
+
+    missing = [key for key in texts if key not in result.vectors]
+    found = writer.table().vectors_of(missing)
+    if found:
+        writer.cache.put(list(found), stack(list(found.values())), writer.today)
+        result.vectors |= found

@@ -1,0 +1,71 @@
+"""Every failure a user can meet, as a class: its message says what happened, its hint what to do next.
+
+Bugs are not here: they are assertions.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means to a script (the README lists them)."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    LOCKED = 4
+    PARTIAL = 5
+    UNHEALTHY = 6
+    GATE_REFUSED = 7
+    INTERRUPTED = 130
+
+
+class ReindexError(Exception):
+    """Something expected went wrong. `hint` is the next step for the person who reads it."""
+
+    exit_code = ExitCode.ERROR
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(ReindexError):
+    """The configuration or the command line is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class LockedError(ReindexError):
+    """Another process writes to this data directory."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class NothingIndexedError(ReindexError):
+    """There is no published generation to read."""
+
+
+class StoreError(ReindexError):
+    """The data directory, the ledger, the cache or the table can't be read or written."""
+
+
+class NewerFormatError(StoreError):
+    """The data directory was written by a newer version of reindex."""
+
+
+class ModelError(ReindexError):
+    """The embedding model can't be found, loaded or used."""
+
+
+class EmbeddingError(ReindexError):
+    """The provider failed, or returned something that is not a valid vector."""
+
+
+class ParseError(ReindexError):
+    """A document can't be turned into text: permanent for this revision and this parser."""
+
+
+class UnstableFileError(ReindexError):
+    """A file changed while it was read: it is taken when it is quiet."""

@@ -1,0 +1,116 @@
+"""Upkeep of the live table, between passes only: indices, compaction, pruning. Decided by statistics."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from reindex.core.generations import GenerationState
+from reindex.core.identity import unpack_keys
+from reindex.core.jobs import OPEN_STATES, JobState, Lane
+from reindex.model import EmbeddingKey
+from reindex.settings import Settings
+from reindex.stores.manifests import table_folder, tables_on_disk, versions_on_disk
+from reindex.writer import Writer
+
+VERSIONS_MAX = 64  # more than this many versions on disk: prune those that no reader can reach
+JOBS_KEPT_S = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageReport:
+    """What `gc` did. Sizes are of the whole data directory."""
+
+    versions_removed: int
+    tables_removed: int
+    vectors_evicted: int
+    bytes_before: int
+    bytes_after: int
+
+
+def maintain(writer: Writer, settings: Settings) -> None:
+    """After a pass that wrote: keep the indices and the fragments in shape. Each step is published."""
+    index = settings.index
+    statistics = writer.table().statistics()
+    if not statistics.has_vector_index and statistics.rows >= index.vector_index_min_rows:
+        writer.table().build_vector_index()
+        writer.adopt_version()
+    if (
+        statistics.unindexed_rows >= index.optimize_unindexed_rows
+        or statistics.small_fragments >= index.optimize_small_fragments
+    ):
+        writer.table().optimise()
+        writer.adopt_version()
+    if statistics.versions >= VERSIONS_MAX:
+        writer.table().prune(writer.oldest_version_in_reach(), orphans=False)
+        writer.adopt_version()
+
+
+def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
+    """Remove what nobody can reach any more: old versions, lost tables, files of killed writers, and vectors
+    over the cache's limit that no kept generation uses.
+    """
+    before = folder_bytes(writer.data_dir)
+    versions_removed = _prune_live_table(writer)
+    tables_removed = _remove_unknown_tables(writer)
+    evicted = 0
+    if settings.embedding.cache_max_gb:
+        limit = int(settings.embedding.cache_max_gb * 1e9)
+        evicted = writer.cache.evict(limit, _keys_in_use(writer))
+    writer.ledger.jobs.forget_done(writer.clock.now() - JOBS_KEPT_S)
+    return GarbageReport(versions_removed, tables_removed, evicted, before, folder_bytes(writer.data_dir))
+
+
+def close_stale_jobs(writer: Writer) -> None:
+    """Local jobs that a killed run left open: what they embedded is in the cache; the rest is planned."""
+    for job in writer.ledger.jobs.open(Lane.LOCAL):
+        writer.ledger.jobs.change_state(
+            job.number, JobState.CANCELLED, writer.clock.now(), "the run that made it was interrupted"
+        )
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files below a folder; files that vanish meanwhile count nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file():
+                total += path.stat().st_size
+        except OSError:
+            continue
+    return total
+
+
+def _prune_live_table(writer: Writer) -> int:
+    generation = writer.generation
+    if generation is None or generation.state is not GenerationState.LIVE:
+        return 0
+    before = len(versions_on_disk(writer.data_dir, generation.table))
+    writer.table().optimise()
+    writer.adopt_version()
+    writer.table().prune(writer.oldest_version_in_reach(), orphans=True)
+    writer.adopt_version()
+    return max(0, before - len(versions_on_disk(writer.data_dir, generation.table)))
+
+
+def _remove_unknown_tables(writer: Writer) -> int:
+    """Tables that no generation of the ledger claims (a crash while one was made), and lost ones."""
+    generations = writer.ledger.generations.all()
+    claimed = {g.table for g in generations if g.state not in {GenerationState.LOST, GenerationState.DROPPED}}
+    doomed = [name for name in tables_on_disk(writer.data_dir) if name not in claimed]
+    for name in doomed:
+        shutil.rmtree(writer.data_dir / table_folder(name))
+    for generation in generations:
+        if generation.state is GenerationState.LOST:
+            writer.ledger.generations.change_state(generation, GenerationState.DROPPED, writer.clock.now())
+    return len(doomed)
+
+
+def _keys_in_use(writer: Writer) -> set[EmbeddingKey]:
+    used: set[EmbeddingKey] = set()
+    for generation in writer.ledger.generations.all():
+        for document in writer.ledger.documents.all(generation.number).values():
+            used.update(unpack_keys(document.keys))
+    for job in writer.ledger.jobs.all():
+        if job.state in OPEN_STATES:
+            used.update(writer.ledger.jobs.keys(job.number))
+    return used

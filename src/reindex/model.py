@@ -1,0 +1,89 @@
+"""The words of the product as values: documents, revisions, chunks, vectors, generations."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+Revision = NewType("Revision", bytes)
+"""sha256 of a document's bytes (32 bytes)."""
+
+EmbeddingKey = NewType("EmbeddingKey", bytes)
+"""sha256(space fingerprint, exact text sent) (32 bytes): what a vector is filed under."""
+
+DAY_S = 86_400
+"""The vector cache counts its use in days."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DocumentName:
+    """A document: one file of one source.
+
+    `path` is relative to the source's folder, with `/`; bytes that are not UTF-8 are surrogate-escaped
+    (`os.fsencode` gives them back).
+    """
+
+    source: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What lstat says of a regular file. Compared for equality only, never for newer-than."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    dev: int
+    ino: int
+
+
+class BlockKind(StrEnum):
+    """What a parser found. A chunk never starts in the middle of a block that fits in it."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    CODE = "code"
+    TABLE = "table"
+    ITEM = "item"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a document in reading order: `text` is what a reader sees, at lines `line_start..line_end`
+    (from 1, both included). `level` is 1 (strongest) to 6 for headings, 0 for all else. `title` is a
+    heading's words without markup.
+    """
+
+    kind: BlockKind
+    text: str
+    line_start: int
+    line_end: int
+    level: int = 0
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a document: the exact text to embed, where it stands, and under which headings.
+
+    `tokens` is its size by the model's own tokenizer, special tokens and prompt not included.
+    """
+
+    text: str
+    line_start: int
+    line_end: int
+    headings: tuple[str, ...]
+    tokens: int
+
+
+def digest(*parts: bytes) -> bytes:
+    """sha256 over length-prefixed parts, so that no two different lists of parts meet (32 bytes)."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.digest()

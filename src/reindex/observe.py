@@ -1,0 +1,141 @@
+"""Looking at the disk: which documents are there, at which revision, and which can't be known now.
+
+Stat first, content only where the stat is new or proves nothing. Nothing is written.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reindex.core.racy import is_racy
+from reindex.errors import UnstableFileError
+from reindex.model import DocumentName, FileStat, Revision
+from reindex.ports import Clock
+from reindex.sources.files import FileContent, FileSource, RootState, Scan
+from reindex.stores.file_rows import FileRows, SeenFile
+
+UNSTABLE_ATTEMPTS = 4
+UNSTABLE_WAIT_S = 0.05  # doubled after each attempt
+
+
+@dataclass(slots=True)
+class Observation:
+    """What one look at all sources found.
+
+    `revisions` are the documents that could be read. `unreadable` says why others could not; `unstable` were
+    being written. `looks` are new stats worth remembering; `gone` are remembered files that are no more.
+    """
+
+    revisions: dict[DocumentName, Revision] = field(default_factory=dict)
+    stats: dict[DocumentName, FileStat] = field(default_factory=dict)
+    unreadable: dict[DocumentName, str] = field(default_factory=dict)
+    unstable: set[DocumentName] = field(default_factory=set)
+    looks: dict[DocumentName, SeenFile] = field(default_factory=dict)
+    gone: list[DocumentName] = field(default_factory=list)
+    scans: dict[str, Scan] = field(default_factory=dict)
+
+    @property
+    def ignored(self) -> int:
+        return sum(scan.ignored for scan in self.scans.values())
+
+
+def observe(
+    sources: Sequence[FileSource],
+    files: FileRows | None,
+    clock: Clock,
+    advance: Callable[[int], None] = lambda _: None,
+    *,
+    read_all: bool = False,
+) -> Observation:
+    """Scan every source and find each document's revision.
+
+    `files` are the remembered looks (None: there are none). `read_all` trusts no stat. `advance` is told of
+    every file that had to be read.
+    """
+    observation = Observation()
+    for source in sources:
+        scan = source.scan()
+        observation.scans[source.name] = scan
+        known = files.of_source(source.name) if files is not None else {}
+        _look_at_files(source, scan, {} if read_all else known, observation, clock, advance)
+        if scan.root_state is RootState.OK:
+            unknown = _unknown_folders(scan)
+            observation.gone += [
+                DocumentName(source.name, path)
+                for path in known
+                if path not in scan.files and not _is_below(path, unknown)
+            ]
+    return observation
+
+
+def read_when_quiet(source: FileSource, path: str) -> FileContent:
+    """Read a file, a few times over if it is being written. Raises UnstableFileError when it stays so."""
+    wait_s = UNSTABLE_WAIT_S
+    for _ in range(UNSTABLE_ATTEMPTS - 1):
+        try:
+            return source.read(path)
+        except UnstableFileError:
+            time.sleep(wait_s)
+            wait_s *= 2
+    return source.read(path)
+
+
+def _look_at_files(
+    source: FileSource,
+    scan: Scan,
+    known: Mapping[str, SeenFile],
+    observation: Observation,
+    clock: Clock,
+    advance: Callable[[int], None],
+) -> None:
+    for path, stat in scan.files.items():
+        name = DocumentName(source.name, path)
+        seen = known.get(path)
+        if seen is not None and seen.stat == stat and not is_racy(stat, seen.observed_ns):
+            observation.revisions[name] = seen.revision
+            observation.stats[name] = stat
+        else:
+            _read_one(source, name, seen, observation, clock)
+            advance(1)
+    for problem in scan.unreadable:
+        if not problem.is_directory:
+            observation.unreadable[DocumentName(source.name, problem.path)] = problem.reason
+
+
+def _read_one(
+    source: FileSource, name: DocumentName, seen: SeenFile | None, observation: Observation, clock: Clock
+) -> None:
+    observed_ns = clock.now_ns()
+    try:
+        found = read_when_quiet(source, name.path)
+    except FileNotFoundError:
+        return  # gone since the scan: as if it had never been there
+    except UnstableFileError:
+        observation.unstable.add(name)
+    except OSError as error:
+        observation.unreadable[name] = error.strerror or str(error)
+    else:
+        observation.revisions[name] = found.revision
+        observation.stats[name] = found.stat
+        look = SeenFile(found.stat, observed_ns, found.revision)
+        if seen is None or seen.stat != look.stat or is_racy(seen.stat, seen.observed_ns):
+            observation.looks[name] = look
+
+
+def unknown_documents(scan: Scan, recorded: Sequence[DocumentName]) -> dict[DocumentName, str]:
+    """Recorded documents below a folder that could not be listed, with the reason."""
+    folders = {problem.path: problem.reason for problem in scan.unreadable if problem.is_directory}
+    found = {}
+    for name in recorded:
+        for folder, reason in folders.items():
+            if name.source == scan.source and (folder == "" or name.path.startswith(folder + "/")):
+                found[name] = f"the folder {folder!r} can't be read: {reason}"
+    return found
+
+
+def _unknown_folders(scan: Scan) -> tuple[str, ...]:
+    return tuple(problem.path + "/" for problem in scan.unreadable if problem.is_directory)
+
+
+def _is_below(path: str, folders: tuple[str, ...]) -> bool:
+    return bool(folders) and path.startswith(folders)

@@ -1,0 +1,77 @@
+"""What a pass did, in the words of the `sync` object, and how it tells of its progress."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(slots=True)
+class DocumentCounts:
+    """Documents of one pass by outcome."""
+
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    held: int = 0
+    pending: int = 0
+
+
+@dataclass(slots=True)
+class ChunkCounts:
+    """Chunks of one pass. `total` is what the generation holds afterwards; `reused` are chunks of the
+    documents that were worked on whose text was not embedded for them.
+    """
+
+    total: int = 0
+    embedded: int = 0
+    reused: int = 0
+    deleted: int = 0
+    in_flight: int = 0
+    rows_written: int = 0
+
+
+@dataclass(slots=True)
+class PassReport:
+    """What one pass did. `commits` counts Lance commits with data; maintenance is apart."""
+
+    generation: int | None = None
+    version: int | None = None
+    documents: DocumentCounts = field(default_factory=DocumentCounts)
+    chunks: ChunkCounts = field(default_factory=ChunkCounts)
+    tokens_embedded: int = 0
+    cost_usd: float = 0.0
+    commits: int = 0
+    duration_s: float = 0.0
+    notices: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether something is failed or held, also from an earlier run."""
+        return bool(self.documents.failed or self.documents.held)
+
+
+class Progress(Protocol):
+    """Told of what is going on. Implementations print, count or ignore."""
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """A phase of `total` units begins; 0 when the total can't be known."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """So many more units of the phase are done."""
+        ...
+
+    def count(self, *, documents: int, chunks: int) -> None:
+        """So many documents are published, and so many chunks were embedded, in this run so far."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Something a person should know."""
+        ...
+
+    def close(self) -> None:
+        """No more will come."""
+        ...

@@ -1,0 +1,215 @@
+"""Answering a query: embed it, search the published snapshot, rank. Needs no lock and follows the pointer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from reindex.core.identity import Recipe, document_id, embedding_key
+from reindex.core.layout import DocumentLayout, Place
+from reindex.core.ranking import reciprocal_rank_fusion
+from reindex.errors import EmbeddingError, ModelError, NothingIndexedError, StoreError
+from reindex.model import DAY_S, DocumentName, EmbeddingKey
+from reindex.stores.cache import VectorCache
+from reindex.stores.lance import TableMissingError
+from reindex.stores.pointer import Pointer, Published
+from reindex.stores.snapshot import Candidate, Filter, Snapshot
+
+if TYPE_CHECKING:
+    from reindex.vectors import Vector
+
+_CANDIDATES_MIN = 50
+_CANDIDATES_PER_HIT = 5
+
+T = TypeVar("T")
+
+
+class SearchMode(StrEnum):
+    """How hits are found. Hybrid merges both sides by rank."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that answers. `path` is relative to its source, with `/`; lines count from 1."""
+
+    rank: int
+    score: float
+    source: str
+    path: str
+    heading: str
+    line_start: int
+    line_end: int
+    text: str
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """An answer, wholly from one version of one generation.
+
+    `degraded` says why the model could not take part, "" when it did as asked. `model` is the name by which
+    the generation's model was configured.
+    """
+
+    hits: list[Hit]
+    generation: int
+    version: int
+    model: str = ""
+    degraded: str = ""
+    took_ms: float = 0.0
+
+
+QueryEmbedder = Callable[[Recipe, str], "Vector"]
+"""(recipe, text as it is sent) -> unit vector of shape (dimensions,). Raises ModelError or EmbeddingError."""
+
+
+class Reader:
+    """Searches a data directory. Follows promotions by itself: one stat of the pointer for each query."""
+
+    def __init__(self, data_dir: Path, embed_query: QueryEmbedder) -> None:
+        self._data_dir = data_dir
+        self._pointer = Pointer(data_dir)
+        self._embed_query = embed_query
+        self._stamp: tuple[int, int, int] | None = None
+        self._snapshot: Snapshot | None = None
+
+    def search(
+        self, text: str, k: int = 10, mode: SearchMode = SearchMode.HYBRID, limits: Filter | None = None
+    ) -> SearchResult:
+        """The k best chunks. Raises NothingIndexedError, and ModelError in vector mode without a model."""
+        started = time.perf_counter()
+        limits = limits or Filter()
+
+        def answer(snapshot: Snapshot) -> SearchResult:
+            published = snapshot.published
+            vector, degraded = self._vector(published.recipe, text, mode)
+            hits = _answer(snapshot, text, vector, k, mode, limits)
+            took_ms = round((time.perf_counter() - started) * 1000, 3)
+            return SearchResult(
+                hits, published.generation, published.version, published.recipe.model, degraded, took_ms
+            )
+
+        return self.with_snapshot(answer)
+
+    def published(self) -> Published:
+        """What readers are to see now. Raises NothingIndexedError."""
+        published = self._pointer.read()
+        if published is None:
+            raise NothingIndexedError("nothing indexed yet: run sync", "reindex sync")
+        return published
+
+    def with_snapshot(self, use: Callable[[Snapshot], T]) -> T:
+        """Run `use` on the published snapshot; if a file of it vanished meanwhile, follow the pointer once."""
+        try:
+            return use(self._current())
+        except TableMissingError:
+            self._stamp, self._snapshot = None, None
+            return use(self._current())
+
+    def _current(self) -> Snapshot:
+        stamp = self._pointer.stamp()
+        if self._snapshot is None or stamp != self._stamp:
+            self._snapshot = Snapshot.open(self._data_dir, self.published())
+            self._stamp = stamp
+        return self._snapshot
+
+    def _vector(self, recipe: Recipe, text: str, mode: SearchMode) -> tuple[Vector | None, str]:
+        """The query's vector by the answering generation's own model; in hybrid maybe none, and why."""
+        if mode is SearchMode.TEXT or not text.strip():
+            return None, ""
+        try:
+            return self._cached_vector(recipe, recipe.space.query_prompt + text), ""
+        except (ModelError, EmbeddingError) as error:
+            if mode is SearchMode.VECTOR:
+                raise
+            return None, error.message
+
+    def _cached_vector(self, recipe: Recipe, sent: str) -> Vector:
+        """Query vectors are filed like any other text's, so that the same question needs no model twice."""
+        key = embedding_key(recipe.space.fingerprint, sent)
+        found = _look_up(VectorCache.open_for_reading(self._data_dir), key, recipe.space.dimensions)
+        if found is not None:
+            return found
+        from reindex.vectors import check_vectors
+
+        vector = self._embed_query(recipe, sent)
+        check_vectors(vector[None, :], 1)
+        self._remember(key, vector)
+        return vector
+
+    def _remember(self, key: EmbeddingKey, vector: Vector) -> None:
+        """Best effort: a read-only or full disk costs the next asker a model, and nothing else."""
+        with suppress(StoreError):
+            cache = VectorCache.open_existing(self._data_dir)
+            if cache is not None:
+                with closing(cache):
+                    cache.put([key], vector[None, :], int(time.time() // DAY_S))
+
+
+def _look_up(cache: VectorCache | None, key: EmbeddingKey, dimensions: int) -> Vector | None:
+    if cache is None:
+        return None
+    with closing(cache):
+        return cache.get([key], dimensions).get(key)
+
+
+def _answer(
+    snapshot: Snapshot, text: str, vector: Vector | None, k: int, mode: SearchMode, limits: Filter
+) -> list[Hit]:
+    depth = max(_CANDIDATES_MIN, _CANDIDATES_PER_HIT * k) if mode is SearchMode.HYBRID else k
+    by_vector = snapshot.nearest(vector, depth, limits) if vector is not None else []
+    is_by_text = mode is not SearchMode.VECTOR and bool(text.strip())
+    by_text = snapshot.matching(text, depth, limits) if is_by_text else []
+    best = _merge(by_vector, by_text)[:k] if mode is SearchMode.HYBRID else (by_vector or by_text)[:k]
+    layouts = _layouts(snapshot, best)
+    return [
+        _hit(rank, candidate, layouts[candidate.document]) for rank, candidate in enumerate(best, start=1)
+    ]
+
+
+def _merge(by_vector: Sequence[Candidate], by_text: Sequence[Candidate]) -> list[Candidate]:
+    candidates = {candidate.chunk_id: candidate for candidate in (*by_vector, *by_text)}
+    fused = reciprocal_rank_fusion([[c.chunk_id for c in by_vector], [c.chunk_id for c in by_text]])
+    return [
+        Candidate(chunk_id, candidates[chunk_id].document, candidates[chunk_id].text, score)
+        for chunk_id, score in fused
+    ]
+
+
+def _layouts(
+    snapshot: Snapshot, best: Sequence[Candidate]
+) -> dict[str, tuple[DocumentName, dict[str, Place]]]:
+    """Document id -> (name, chunk id -> place), at the same version as the hits."""
+    documents = sorted({candidate.document for candidate in best})
+    if not documents:
+        return {}
+    return {document_id(layout.name): _places(layout) for layout in snapshot.layouts(documents)}
+
+
+def _places(layout: DocumentLayout) -> tuple[DocumentName, dict[str, Place]]:
+    return layout.name, dict(zip(layout.chunk_ids(), layout.places, strict=True))
+
+
+def _hit(rank: int, candidate: Candidate, document: tuple[DocumentName, Mapping[str, Place]]) -> Hit:
+    name, places = document
+    place = places[candidate.chunk_id]
+    return Hit(
+        rank=rank,
+        score=candidate.score,
+        source=name.source,
+        path=name.path,
+        heading=" > ".join(place.headings),
+        line_start=place.line_start,
+        line_end=place.line_end,
+        text=candidate.text,
+        chunk_id=candidate.chunk_id,
+    )

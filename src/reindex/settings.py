@@ -1,0 +1,274 @@
+"""Every setting of reindex on one page: its key, type, default, limits and meaning.
+
+The parser, the JSON schema and the file that `reindex init` writes are all derived from these classes; to add
+a setting, add a field here. Annotations must stay real objects (no `from __future__ import annotations`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack, cast, get_args, get_origin
+
+NOT_SETTINGS = frozenset({"REINDEX_CONFIG"})
+"""Environment variables that begin with REINDEX_ and are no settings. Any other unknown one is an error."""
+
+
+class Limits(TypedDict, total=False):
+    """What a field's metadata may say beside its `doc`."""
+
+    min: float
+    max: float
+    pattern: str  # a regular expression for the whole string
+    allowed: str  # the pattern in words
+    may_hold_password: bool  # masked wherever it is shown
+    may_be_path: bool  # a string that is a path when it begins with ".", "/" or "~"
+    example: str  # what `init` writes where there is no default
+    fine_tuning: bool  # `init` writes it as a comment
+
+
+def _about(doc: str, **limits: Unpack[Limits]) -> dict[str, object]:
+    return {"doc": doc, **limits}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """A folder whose files are the documents. Write one [[sources]] for each."""
+
+    name: str = field(
+        metadata=_about(
+            "the source's name in answers and filters",
+            pattern=r"[A-Za-z0-9._-]+",
+            allowed="made of A-Z a-z 0-9 . _ -",
+            example="docs",
+        )
+    )
+    path: Path = field(metadata=_about("its folder", example="data"))
+    include: tuple[str, ...] = field(
+        default=(), metadata=_about("globs; none: every format the parser knows")
+    )
+    exclude: tuple[str, ...] = field(
+        default=(), metadata=_about("on top of the default ignores, .gitignore and .reindexignore")
+    )
+    max_file_mb: float = field(default=20, metadata=_about("a larger file is ignored", min=0.001))
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingSettings:
+    """How a document is cut. A change here makes a new generation."""
+
+    max_tokens: int = field(
+        default=256, metadata=_about("of one chunk, special tokens and prompt included", min=8)
+    )
+    overlap_tokens: int = field(default=0, metadata=_about("repeated from the chunk before", min=0))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISettings:
+    """Any server that speaks this API. $OPENAI_API_KEY is the key, never in this file."""
+
+    base_url: str = field(
+        default="",
+        metadata=_about(
+            "the server's address; \"\": the SDK's own",
+            pattern=r"(https?://\S+)?",
+            allowed='an http:// or https:// address, or ""',
+            may_hold_password=True,
+        ),
+    )
+    lane: Literal["auto", "realtime", "batch"] = field(
+        default="auto", metadata=_about("auto: batch for a large backlog, realtime for the rest")
+    )
+    batch_min_chunks: int = field(
+        default=2000, metadata=_about("auto: a backlog of at least this goes by batch", min=0)
+    )
+    batch_max_wait_s: float = field(default=900, metadata=_about("a batch is sealed at this age", min=0))
+    budget_usd_per_day: float = field(default=0, metadata=_about("no more is spent in a day; 0: none", min=0))
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSettings:
+    """The model that turns text into vectors. Another model makes a new generation."""
+
+    provider: Literal["local", "openai"] = field(default="local", metadata=_about("where the model runs"))
+    model: str = field(
+        default="all-MiniLM-L6-v2",
+        metadata=_about(
+            "a directory, an installed model package, or a hub name",
+            pattern=r"\S(.*\S)?",
+            allowed="a name or a path",
+            may_be_path=True,
+        ),
+    )
+    dimensions: int = field(default=0, metadata=_about("0: the model's own", min=0))
+    backend: Literal["auto", "torch", "onnx"] = field(
+        default="auto", metadata=_about("of a local model (same vectors)")
+    )
+    precision: Literal["fp32", "int8"] = field(
+        default="fp32", metadata=_about("int8 is another embedding space")
+    )
+    threads: int = field(default=0, metadata=_about("of a local model; 0: one for each core", min=0))
+    query_prompt: str | None = field(
+        default=None,
+        metadata=_about(
+            'put before a query; absent: the model\'s own; "": none', example="query: ", fine_tuning=True
+        ),
+    )
+    document_prompt: str | None = field(
+        default=None,
+        metadata=_about(
+            'put before a chunk; absent: the model\'s own; "": none', example="passage: ", fine_tuning=True
+        ),
+    )
+    batch_tokens: int = field(
+        default=1024, metadata=_about("token budget of one encoder call", min=1, fine_tuning=True)
+    )
+    window_chunks: int = field(
+        default=2000, metadata=_about("chunks applied and published at once", min=1, fine_tuning=True)
+    )
+    cache_max_gb: float = field(
+        default=0, metadata=_about("limit of the vector cache; 0: none", min=0, fine_tuning=True)
+    )
+    openai: OpenAISettings = field(default_factory=OpenAISettings)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """The tables that are searched, and their upkeep."""
+
+    vector_index_min_rows: int = field(
+        default=20000, metadata=_about("below it, a search looks at every row (exact)", min=1)
+    )
+    keep_generations: int = field(default=2, metadata=_about("the live one included", min=1))
+    reader_grace_s: float = field(
+        default=300,
+        metadata=_about("how long a replaced version or table stays readable", min=0, fine_tuning=True),
+    )
+    optimize_unindexed_rows: int = field(
+        default=5000,
+        metadata=_about("upkeep when so many rows are outside the indices", min=1, fine_tuning=True),
+    )
+    optimize_small_fragments: int = field(
+        default=24, metadata=_about("upkeep when a table has so many small files", min=2, fine_tuning=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """`reindex run` and `reindex start`."""
+
+    http: str = field(
+        default="127.0.0.1:7700",
+        metadata=_about(
+            'also the search service; "" turns it off',
+            pattern=r"((\[[0-9A-Za-z:.%]+\]|[^\s:/\[\]]+):[0-9]{1,5})?",
+            allowed='"host:port", or ""',
+        ),
+    )
+    settle_ms: float = field(
+        default=50, metadata=_about("quiet time before a single saved file is taken", min=0)
+    )
+    reconcile_s: float = field(default=900, metadata=_about("a full scan at least this often", min=0.1))
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionSettings:
+    """The gate that a new generation passes before it goes live."""
+
+    queries: Path | None = field(
+        default=None, metadata=_about("TOML of probe queries with the documents they should find")
+    )
+    min_recall: float = field(default=0, metadata=_about("at k=10, on those probes", min=0, max=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of config.toml. As loaded, every path in it is absolute."""
+
+    data_dir: Path = field(default=Path(".reindex"), metadata=_about("ledger, cache, LanceDB, lock, logs"))
+    sources: tuple[SourceSettings, ...] = ()
+    chunking: ChunkingSettings = field(default_factory=ChunkingSettings)
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
+    daemon: DaemonSettings = field(default_factory=DaemonSettings)
+    promotion: PromotionSettings = field(default_factory=PromotionSettings)
+
+
+class Kind(StrEnum):
+    """What may be written for a setting, in the words of the messages."""
+
+    STRING = "a string"
+    CHOICE = "one of"
+    PATH = "a path"
+    INTEGER = "a whole number"
+    NUMBER = "a number"
+    BOOLEAN = "true or false"
+    STRINGS = "a list of strings"
+    TABLE = "a table"
+    TABLES = "a list of tables"
+
+
+_KINDS: dict[object, Kind] = {
+    str: Kind.STRING,
+    str | None: Kind.STRING,
+    Path: Kind.PATH,
+    Path | None: Kind.PATH,
+    int: Kind.INTEGER,
+    float: Kind.NUMBER,
+    bool: Kind.BOOLEAN,
+    tuple[str, ...]: Kind.STRINGS,
+    tuple[SourceSettings, ...]: Kind.TABLES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One field of this page. `section` is the class of a table or of a list of tables, None for a value;
+    `default` is what the field holds when it is not set, and `is_required` that there is none.
+    """
+
+    name: str
+    kind: Kind
+    doc: str
+    limits: Limits
+    choices: tuple[str, ...] = ()
+    section: type[Any] | None = None
+    default: Any = None
+    is_required: bool = False
+
+
+def entries(section: type[Any]) -> Iterator[Entry]:
+    """The fields of one of the classes above, in the order of the page."""
+    for each in fields(section):
+        inner = _section(each.type)
+        yield Entry(
+            name=each.name,
+            kind=_kind(each.type),
+            doc=each.metadata.get("doc", ""),
+            limits=cast("Limits", {key: value for key, value in each.metadata.items() if key != "doc"}),
+            choices=get_args(each.type) if get_origin(each.type) is Literal else (),
+            section=inner,
+            default=None if each.default is MISSING else each.default,
+            is_required=each.default is MISSING and inner is None,
+        )
+
+
+def all_entries(section: type[Any] = Settings, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+    """Every value of the page by its dotted key; those of any source are "sources.name" and so on."""
+    for entry in entries(section):
+        if entry.section is None:
+            yield prefix + entry.name, entry
+        else:
+            yield from all_entries(entry.section, f"{prefix}{entry.name}.")
+
+
+def _kind(annotation: object) -> Kind:
+    if get_origin(annotation) is Literal:
+        return Kind.CHOICE
+    return Kind.TABLE if is_dataclass(annotation) else _KINDS[annotation]
+
+
+def _section(annotation: Any) -> type[Any] | None:
+    if is_dataclass(annotation) and isinstance(annotation, type):
+        return annotation
+    return SourceSettings if _kind(annotation) is Kind.TABLES else None

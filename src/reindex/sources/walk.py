@@ -1,0 +1,190 @@
+"""One pass over a folder's tree: every document's stat, and what is in the way of others.
+
+Near the floor of `os.scandir` and one stat per document: what a rule leaves out is not even looked at. In a
+tree that changes meanwhile, a path may be seen that leads through a folder which has just become a link;
+reading, which follows no link, finds that out.
+"""
+
+# pathlib is several times dearer, and knows neither O_NOFOLLOW nor DirEntry:
+# ruff: noqa: PTH116, PTH118, PTH119
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from reindex.model import FileStat
+from reindex.sources.ignore import IGNORE_FILES, FolderRules, Ignored, IgnoreRules
+
+OPEN_FLAGS = (
+    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+)  # a FIFO must not block, a link not lead away
+SYMBOLIC_LINK = Ignored("symbolic link")
+NOT_REGULAR = Ignored("not a regular file")
+DATA_DIRECTORY = Ignored("inside the data directory")
+
+_IGNORE_FILE_BYTES_MAX = 256 << 10  # about 10,000 rules, 0.6 s to compile
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A path that is not in the index though no rule says so. Below a directory nothing is known."""
+
+    path: str
+    reason: str
+    is_directory: bool = False
+
+
+class Tree:
+    """A folder with its rules. `root` is its real path, so that every path met under it is real too."""
+
+    def __init__(
+        self, root: str, rules: IgnoreRules, data_dir: str, file_bytes_max: int, too_large: str
+    ) -> None:
+        self.files: dict[str, FileStat] = {}
+        self.ignored = 0
+        self.skipped: list[Problem] = []
+        self.unreadable: list[Problem] = []
+        self._root = root
+        self._rules = rules
+        self._file_bytes_max = file_bytes_max
+        self._too_large = too_large
+        self._data_dir = os.path.realpath(data_dir)
+        try:
+            data_stat = os.stat(self._data_dir)
+        except OSError:  # not made yet
+            self._data_identity = (-1, -1)
+        else:
+            self._data_identity = (data_stat.st_dev, data_stat.st_ino)
+
+    def walk(self) -> None:
+        """Fill `files` and the lists beside it."""
+        pending = [self._rules.root()]
+        while pending:
+            rules = pending.pop()
+            path = rules.prefix[:-1]
+            try:
+                with os.scandir(self._full(path)) as listing:
+                    entries = list(listing)
+                present = [entry.name for entry in entries if entry.name in IGNORE_FILES]
+                rules = self._with_ignore_files(rules, present) if present else rules
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # gone since its parent was listed
+            except OSError as error:
+                self.unreadable.append(Problem(path, error.strerror or str(error), is_directory=True))
+            else:
+                pending += self._take(entries, rules)
+
+    def explain(self, path: str) -> Ignored | None:
+        """The rule that keeps `path` out, its own or that of a folder above it."""
+        rules = self._rules.root()
+        *folders, name = path.split("/")
+        for folder in folders:
+            rules = self._with_ignore_files(rules, IGNORE_FILES)
+            ignored = self._explain_entry(rules, folder, is_folder=True)
+            if ignored is not None:
+                return ignored
+            rules = rules.enter(folder)
+        return self._explain_entry(self._with_ignore_files(rules, IGNORE_FILES), name, is_folder=False)
+
+    def _take(self, entries: Iterable[os.DirEntry[str]], rules: FolderRules) -> list[FolderRules]:
+        """Sort one folder's entries into `files` and the rest; returns the folders to enter."""
+        folders: list[FolderRules] = []
+        prefix, ignored_by = rules.prefix, rules.file
+        for entry in entries:
+            name = entry.name
+            try:
+                if entry.is_file(follow_symlinks=False):
+                    if ignored_by(name) is not None:
+                        self.ignored += 1
+                        continue
+                    found = entry.stat(follow_symlinks=False)
+                    if not stat.S_ISREG(found.st_mode):
+                        continue  # replaced since the folder was listed: its new nature is the next scan's
+                    if found.st_size > self._file_bytes_max:
+                        self.skipped.append(Problem(prefix + name, self._too_large))
+                    else:
+                        self.files[prefix + name] = file_stat(found)
+                elif not entry.is_dir(follow_symlinks=False) or self._explain_folder(
+                    rules, name, entry.inode()
+                ):
+                    self.ignored += 1
+                else:
+                    folders.append(rules.enter(name))
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # gone since the folder was listed
+            except OSError as error:
+                self.unreadable.append(Problem(prefix + name, error.strerror or str(error)))
+        return folders
+
+    def _explain_folder(self, rules: FolderRules, name: str, inode: int) -> Ignored | None:
+        path = self._full(rules.prefix + name)
+        if path == self._data_dir or (
+            inode == self._data_identity[1] and os.lstat(path).st_dev == self._data_identity[0]
+        ):
+            return DATA_DIRECTORY
+        return rules.folder(name)
+
+    def _explain_entry(self, rules: FolderRules, name: str, *, is_folder: bool) -> Ignored | None:
+        """`is_folder`: what to take `name` for if there is no such thing."""
+        try:
+            found = os.lstat(self._full(rules.prefix + name))
+        except (FileNotFoundError, NotADirectoryError):
+            return rules.folder(name) if is_folder else rules.file(name)
+        if stat.S_ISDIR(found.st_mode):
+            return self._explain_folder(rules, name, found.st_ino)
+        if not stat.S_ISREG(found.st_mode):
+            return SYMBOLIC_LINK if stat.S_ISLNK(found.st_mode) else NOT_REGULAR
+        ignored = rules.file(name)
+        if ignored is None and found.st_size > self._file_bytes_max:
+            return Ignored(self._too_large)
+        return ignored
+
+    def _with_ignore_files(self, rules: FolderRules, names: Sequence[str]) -> FolderRules:
+        contents: dict[str, str] = {}
+        for name in names:
+            text = _read_ignore_file(self._full(rules.prefix + name))
+            if text is not None:
+                contents[name] = text
+        return rules.with_ignore_files(contents)
+
+    def _full(self, path: str) -> str:
+        return os.path.join(self._root, path) if path else self._root
+
+
+def file_stat(found: os.stat_result) -> FileStat:
+    """What we keep of a stat."""
+    return FileStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+
+
+def read_at_most(descriptor: int, size_bytes: int) -> bytes:
+    """Up to `size_bytes`, less only at the end of the file."""
+    pieces: list[bytes] = []
+    while size_bytes > 0 and (piece := os.read(descriptor, size_bytes)):
+        pieces.append(piece)
+        size_bytes -= len(piece)
+    return b"".join(pieces)
+
+
+def _read_ignore_file(path: str) -> str | None:
+    """The text; None where there is no regular file of that name (git follows no link here either).
+
+    Raises OSError for one that is there and can't be read: what it keeps out must not be indexed by mistake.
+    """
+    name = os.path.basename(path)
+    try:
+        descriptor = os.open(path, OPEN_FLAGS)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}:
+            return None
+        raise OSError(error.errno, f"{name} can't be read: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        content = read_at_most(descriptor, _IGNORE_FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > _IGNORE_FILE_BYTES_MAX:
+        raise OSError(errno.EFBIG, f"{name} is larger than 256 KiB")
+    return os.fsdecode(content.removeprefix(b"\xef\xbb\xbf"))

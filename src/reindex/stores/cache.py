@@ -1,0 +1,157 @@
+"""The vector cache: what a text embeds to, filed under its embedding key and checked both ways."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reindex.model import EmbeddingKey
+from reindex.stores.sqlite import CorruptDatabaseError, Database, open_readable, open_writable, set_aside
+
+if TYPE_CHECKING:
+    from reindex.vectors import Vector, Vectors
+
+FILE = "cache.sqlite"
+_ROWS_PER_STATEMENT = 500  # under SQLite's limit on variables of every build
+_CHECKSUM_BYTES = 8
+
+MIGRATIONS = (
+    """
+CREATE TABLE vectors (
+    key BLOB PRIMARY KEY NOT NULL,
+    vector BLOB NOT NULL,   -- float32, little endian
+    checksum BLOB NOT NULL, -- first 8 bytes of sha256(key, vector)
+    used_day INTEGER NOT NULL -- days since the epoch; what the size limit evicts by
+) STRICT;
+CREATE INDEX vectors_by_day ON vectors (used_day)
+""",
+)
+
+
+class VectorCache:
+    """Bulk get and put of vectors. A row that fails its check counts as missing and is reported."""
+
+    def __init__(self, database: Database, *, was_made: bool) -> None:
+        self._database = database
+        self.was_made = was_made
+        self.rejected = 0
+
+    @staticmethod
+    def open(data_dir: Path, now: float) -> VectorCache:
+        """Open for writing. A damaged file is set aside; `was_made` says that the cache starts empty."""
+        path = data_dir / FILE
+        was_made = not path.exists()
+        try:
+            database = open_writable(path, MIGRATIONS)
+        except CorruptDatabaseError:
+            set_aside(path, int(now))
+            database, was_made = open_writable(path, MIGRATIONS), True
+        return VectorCache(database, was_made=was_made)
+
+    @staticmethod
+    def open_existing(data_dir: Path) -> VectorCache | None:
+        """Open for writing without the lock: only a cache that is there, and nothing is mended."""
+        path = data_dir / FILE
+        return VectorCache(open_writable(path, MIGRATIONS), was_made=False) if path.exists() else None
+
+    @staticmethod
+    def open_for_reading(data_dir: Path) -> VectorCache | None:
+        """None when there is no cache, or none that can be read. Writes nothing."""
+        path = data_dir / FILE
+        if not path.exists():
+            return None
+        try:
+            return VectorCache(open_readable(path, MIGRATIONS), was_made=False)
+        except CorruptDatabaseError:
+            return None
+
+    def close(self) -> None:
+        self._database.close()
+
+    def present(self, keys: Sequence[EmbeddingKey]) -> set[EmbeddingKey]:
+        """Those keys that have a row. Reads no vector."""
+        found: set[EmbeddingKey] = set()
+        for part in _parts(keys):
+            marks = ",".join("?" * len(part))
+            rows = self._database.rows(f"SELECT key FROM vectors WHERE key IN ({marks})", part)  # noqa: S608 (placeholders only)
+            found.update(EmbeddingKey(row[0]) for row in rows)
+        return found
+
+    def get(self, keys: Sequence[EmbeddingKey], dimensions: int) -> dict[EmbeddingKey, Vector]:
+        """The vectors of those keys that are here and sound, each of shape (dimensions,).
+
+        Rows that fail their check are left out and counted in `rejected`.
+        """
+        from reindex.vectors import from_bytes
+
+        found: dict[EmbeddingKey, Vector] = {}
+        for part in _parts(keys):
+            marks = ",".join("?" * len(part))
+            for key, blob, checksum in self._database.rows(
+                f"SELECT key, vector, checksum FROM vectors WHERE key IN ({marks})",  # noqa: S608
+                part,
+            ):
+                if _is_sound(key, blob, checksum, dimensions):
+                    found[EmbeddingKey(key)] = from_bytes(blob)
+                else:
+                    self.rejected += 1
+        return found
+
+    def put(self, keys: Sequence[EmbeddingKey], vectors: Vectors, day: int) -> None:
+        """File the vectors under their keys, in one transaction: the second commit.
+
+        Raises EmbeddingError, and files nothing, when one of them is not a finite unit vector.
+        """
+        from reindex.vectors import check_vectors, to_bytes
+
+        check_vectors(vectors, len(keys))
+        blobs = map(to_bytes, vectors)
+        rows = [(key, blob, _checksum(key, blob), day) for key, blob in zip(keys, blobs, strict=True)]
+        self._database.execute_many(
+            "INSERT INTO vectors (key, vector, checksum, used_day) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET"
+            " vector = excluded.vector, checksum = excluded.checksum, used_day = excluded.used_day",
+            rows,
+        )
+
+    def touch(self, keys: Sequence[EmbeddingKey], day: int) -> None:
+        """Note that these keys were used on that day, for the size limit."""
+        self._database.execute_many(
+            "UPDATE vectors SET used_day = ? WHERE key = ? AND used_day < ?",
+            ((day, key, day) for key in keys),
+        )
+
+    def count(self) -> int:
+        row = self._database.one("SELECT count(*) FROM vectors")
+        assert row is not None
+        return int(row[0])
+
+    def evict(self, size_bytes_max: int, keep: set[EmbeddingKey]) -> int:
+        """Remove the least recently used rows above the limit, never one of `keep`; return how many."""
+        doomed = []
+        with self._database.transaction():
+            rows = self._database.rows("SELECT key, length(vector) FROM vectors ORDER BY used_day, key")
+            excess = sum(size for _, size in rows) - size_bytes_max
+            for key, size in rows:
+                if excess <= 0:
+                    break
+                if EmbeddingKey(key) not in keep:
+                    doomed.append((key,))
+                    excess -= size
+            self._database.execute_many("DELETE FROM vectors WHERE key = ?", doomed)
+        return len(doomed)
+
+
+def _is_sound(key: bytes, blob: bytes, checksum: bytes, dimensions: int) -> bool:
+    return len(blob) == 4 * dimensions and _checksum(key, blob) == checksum
+
+
+def _checksum(key: bytes, blob: bytes) -> bytes:
+    return hashlib.sha256(key + blob).digest()[:_CHECKSUM_BYTES]
+
+
+def _parts(keys: Sequence[EmbeddingKey]) -> Iterator[Sequence[EmbeddingKey]]:
+    for start in range(0, len(keys), _ROWS_PER_STATEMENT):
+        yield keys[start : start + _ROWS_PER_STATEMENT]

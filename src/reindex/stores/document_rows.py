@@ -1,0 +1,106 @@
+"""What each generation holds: its documents with their revision, parser and embedding keys."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reindex.core.identity import KEY_BYTES
+from reindex.model import DocumentName, Revision
+from reindex.stores.file_rows import name_key
+from reindex.stores.sqlite import Database
+
+_UPSERT = (
+    "INSERT OR REPLACE INTO documents"
+    " (generation, source, path, revision, parser, keys, tokens, indexed_at, chunks)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDocument:
+    """A document as a generation holds it. `keys` is packed, 32 bytes a chunk, in reading order."""
+
+    revision: Revision
+    parser: str
+    keys: bytes
+    tokens: int
+    indexed_at: float
+
+    @property
+    def chunks(self) -> int:
+        return len(self.keys) // KEY_BYTES
+
+
+class DocumentRows:
+    """Documents by generation."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self, generation: int) -> dict[DocumentName, RecordedDocument]:
+        """With their keys: for verify, plan and repair, not for every run."""
+        return {
+            DocumentName(row[0], os.fsdecode(row[1])): RecordedDocument(Revision(row[2]), *row[3:])
+            for row in self._database.rows(
+                "SELECT source, path, revision, parser, keys, tokens, indexed_at FROM documents"
+                " WHERE generation = ?",
+                (generation,),
+            )
+        }
+
+    def revisions(self, generation: int) -> dict[DocumentName, tuple[Revision, str]]:
+        """Name -> (revision, parser): what the diff needs, and no more."""
+        return {
+            DocumentName(row[0], os.fsdecode(row[1])): (Revision(row[2]), row[3])
+            for row in self._database.rows(
+                "SELECT source, path, revision, parser FROM documents WHERE generation = ?", (generation,)
+            )
+        }
+
+    def one(self, generation: int, name: DocumentName) -> RecordedDocument | None:
+        row = self._database.one(
+            "SELECT revision, parser, keys, tokens, indexed_at FROM documents"
+            " WHERE generation = ? AND source = ? AND path = ?",
+            (generation, *name_key(name)),
+        )
+        return None if row is None else RecordedDocument(Revision(row[0]), *row[1:])
+
+    def totals(self, generation: int) -> tuple[int, int]:
+        """How many documents and chunks a generation holds."""
+        row = self._database.one(
+            "SELECT count(*), coalesce(sum(chunks), 0) FROM documents WHERE generation = ?", (generation,)
+        )
+        assert row is not None
+        return int(row[0]), int(row[1])
+
+    def record(
+        self,
+        generation: int,
+        upserts: Mapping[DocumentName, RecordedDocument],
+        deletes: Iterable[DocumentName],
+    ) -> None:
+        with self._database.transaction():
+            self._database.execute_many(_UPSERT, (_row(generation, *item) for item in upserts.items()))
+            self._database.execute_many(
+                "DELETE FROM documents WHERE generation = ? AND source = ? AND path = ?",
+                ((generation, *name_key(name)) for name in deletes),
+            )
+
+    def replace_all(self, generation: int, documents: Mapping[DocumentName, RecordedDocument]) -> None:
+        """Make the record anew from the table's own rows (the ledger was lost, or older than the table)."""
+        with self._database.transaction():
+            self._database.execute("DELETE FROM documents WHERE generation = ?", (generation,))
+            self.record(generation, documents, ())
+
+
+def _row(generation: int, name: DocumentName, document: RecordedDocument) -> tuple[object, ...]:
+    return (
+        generation,
+        *name_key(name),
+        document.revision,
+        document.parser,
+        document.keys,
+        document.tokens,
+        document.indexed_at,
+        document.chunks,
+    )

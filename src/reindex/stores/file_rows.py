@@ -1,0 +1,83 @@
+"""What was last seen on disk: a stat, when it was taken, and the revision that was read then."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reindex.model import DocumentName, FileStat, Revision
+from reindex.stores.sqlite import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """The last look at a file."""
+
+    stat: FileStat
+    observed_ns: int
+    revision: Revision
+
+
+class FileRows:
+    """Looks at files. They say nothing of what is indexed, so that they may be lost at any time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_source(self, source: str) -> dict[str, SeenFile]:
+        """Path -> the last look at it."""
+        return {
+            os.fsdecode(row[0]): SeenFile(_stat(row[1:6]), row[6], Revision(row[7]))
+            for row in self._database.rows(
+                "SELECT path, size_bytes, mtime_ns, ctime_ns, dev, ino, observed_ns, revision"
+                " FROM files WHERE source = ?",
+                (source,),
+            )
+        }
+
+    def record(self, seen: Mapping[DocumentName, SeenFile], gone: Iterable[DocumentName]) -> None:
+        """Remember new looks, and forget files that are gone."""
+        with self._database.transaction():
+            self._database.execute_many(
+                "INSERT OR REPLACE INTO files"
+                " (source, path, size_bytes, mtime_ns, ctime_ns, dev, ino, observed_ns, revision)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (_row(name, look) for name, look in seen.items()),
+            )
+            self._database.execute_many(
+                "DELETE FROM files WHERE source = ? AND path = ?", (name_key(name) for name in gone)
+            )
+
+    def device(self, source: str) -> int | None:
+        """The device a source's folder was on when its deletions were last believed."""
+        row = self._database.one("SELECT device FROM sources WHERE name = ?", (source,))
+        return None if row is None else _unsigned(row[0])
+
+    def record_device(self, source: str, device: int) -> None:
+        self._database.execute(
+            "INSERT OR REPLACE INTO sources (name, device) VALUES (?, ?)", (source, _signed(device))
+        )
+
+
+def name_key(name: DocumentName) -> tuple[str, bytes]:
+    """A document's name as the ledger's columns `source` and `path` have it."""
+    return name.source, os.fsencode(name.path)
+
+
+def _stat(row: Row) -> FileStat:
+    size_bytes, mtime_ns, ctime_ns, dev, ino = row
+    return FileStat(size_bytes, mtime_ns, ctime_ns, _unsigned(dev), _unsigned(ino))
+
+
+def _row(name: DocumentName, look: SeenFile) -> Row:
+    stat = look.stat
+    numbers = (stat.size_bytes, stat.mtime_ns, stat.ctime_ns, _signed(stat.dev), _signed(stat.ino))
+    return (*name_key(name), *numbers, look.observed_ns, look.revision)
+
+
+def _signed(number: int) -> int:
+    """Device and inode numbers are unsigned 64-bit; SQLite's integers are signed."""
+    return number if number < 2**63 else number - 2**64
+
+
+def _unsigned(number: int) -> int:
+    return number if number >= 0 else number + 2**64

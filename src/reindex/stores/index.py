@@ -1,0 +1,243 @@
+"""Writing a generation's table: rows in, versions out. One writer, always, under the lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reindex.core.identity import document_id
+from reindex.core.layout import DocumentLayout, decode_layout, encode_layout
+from reindex.model import DocumentName, EmbeddingKey
+from reindex.stores import lance
+from reindex.stores.manifests import manifest_path, versions_on_disk
+
+if TYPE_CHECKING:
+    from reindex.vectors import Vector, Vectors
+
+_SCAN_ROWS = 4096
+_IDS_PER_DELETE = 20_000
+_FOREVER = timedelta(days=36_500)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """A chunk as it stands in the table. `vector` has shape (dimensions,)."""
+
+    chunk_id: str
+    name: DocumentName
+    key: EmbeddingKey
+    text: str
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class TableChanges:
+    """What one window does to a table. Whole documents only."""
+
+    chunks: Sequence[ChunkRow]
+    layouts: Sequence[DocumentLayout]
+    chunks_gone: Sequence[str]
+    documents_gone: Sequence[DocumentName]
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatistics:
+    """What decides about maintenance."""
+
+    rows: int
+    unindexed_rows: int
+    small_fragments: int
+    versions: int
+    has_vector_index: bool
+
+
+class GenerationTable:
+    """The table of one generation, opened for writing."""
+
+    def __init__(self, table: Any, name: str, data_dir: Path, dimensions: int) -> None:
+        self._table = table
+        self._data_dir = data_dir
+        self._schema = lance.schema(dimensions)
+        self.name = name
+        self.data_commits = 0
+
+    @staticmethod
+    def create(data_dir: Path, name: str, dimensions: int) -> GenerationTable:
+        """A new, empty table with its keys and scalar indices. The name must never have been used."""
+        from lancedb.index import FTS, BTree
+
+        with lance.clear_errors(f"creating table {name}"):
+            table = lance.connect(data_dir).create_table(name, schema=lance.schema(dimensions))
+            table.set_unenforced_primary_key([lance.ROW_ID])
+            table.create_index(lance.ROW_ID, config=BTree())
+            table.create_index(lance.DOCUMENT, config=BTree())
+            table.create_index(lance.TEXT, config=FTS(base_tokenizer="icu"))
+        return GenerationTable(table, name, data_dir, dimensions)
+
+    @staticmethod
+    def open(data_dir: Path, name: str, dimensions: int) -> GenerationTable:
+        """At its latest version. Raises TableMissingError."""
+        with lance.clear_errors(f"opening table {name}"):
+            table = lance.connect(data_dir).open_table(name)
+        return GenerationTable(table, name, data_dir, dimensions)
+
+    @property
+    def version(self) -> int:
+        return int(self._table.version)
+
+    @property
+    def manifest(self) -> str:
+        """The manifest of the current version, relative to the data directory."""
+        return manifest_path(self.name, self.version)
+
+    def apply(self, changes: TableChanges) -> int:
+        """Upsert and delete, at most two commits; the version after them: the third commit.
+
+        Readers are pinned to the published version and see nothing of it yet.
+        """
+        with lance.clear_errors(f"writing table {self.name}"):
+            if changes.layouts or changes.chunks:
+                self._upsert(changes)
+                self.data_commits += 1
+            self._delete(changes)
+        return self.version
+
+    def restore(self, version: int) -> int:
+        """Make an earlier version the latest again (a new version, no data copied)."""
+        with lance.clear_errors(f"restoring version {version} of table {self.name}"):
+            self._table.restore(version)
+        return self.version
+
+    def layouts(self) -> Iterator[DocumentLayout]:
+        """Every document row, in no order."""
+        for batch in self._scan([lance.LAYOUT], f"{lance.LAYOUT} IS NOT NULL"):
+            for layout in batch.column(lance.LAYOUT).to_pylist():
+                yield decode_layout(layout)
+
+    def vectors(self) -> Iterator[tuple[list[EmbeddingKey], Vectors]]:
+        """Every chunk row's key and vector, some thousands at a time: a lost cache fills from here."""
+        for batch in self._scan([lance.KEY, lance.VECTOR], f"{lance.VECTOR} IS NOT NULL"):
+            keys = [EmbeddingKey(bytes.fromhex(key)) for key in batch.column(lance.KEY).to_pylist()]
+            yield keys, _matrix(batch.column(lance.VECTOR))
+
+    def vectors_of(self, keys: Sequence[EmbeddingKey]) -> dict[EmbeddingKey, Vector]:
+        """The vectors of those keys that some row of the table holds."""
+        from lancedb.expr import col
+
+        wanted = [key.hex() for key in keys]
+        with lance.clear_errors(f"reading table {self.name}"):
+            rows = (
+                self._table.search()
+                .where(col(lance.KEY).isin(wanted))
+                .select([lance.KEY, lance.VECTOR])
+                .to_arrow()
+                .combine_chunks()
+            )
+        found = [EmbeddingKey(bytes.fromhex(key)) for key in rows.column(lance.KEY).to_pylist()]
+        return (
+            dict(zip(found, _matrix(rows.column(lance.VECTOR).combine_chunks()), strict=True))
+            if found
+            else {}
+        )
+
+    def statistics(self) -> TableStatistics:
+        with lance.clear_errors(f"reading table {self.name}"):
+            indices = self._table.list_indices()
+            fragments = self._table.stats()["fragment_stats"]
+            return TableStatistics(
+                rows=int(self._table.count_rows()),
+                unindexed_rows=max((int(i.num_unindexed_rows or 0) for i in indices), default=0),
+                small_fragments=int(fragments["num_small_fragments"]),
+                versions=len(versions_on_disk(self._data_dir, self.name)),
+                has_vector_index=any(lance.VECTOR in i.columns for i in indices),
+            )
+
+    def optimise(self) -> int:
+        """Merge small fragments and take new rows into the indices. Prunes nothing."""
+        with lance.clear_errors(f"optimising table {self.name}"):
+            self._table.optimize(cleanup_older_than=_FOREVER)
+        return self.version
+
+    def prune(self, oldest_needed: int, *, orphans: bool) -> int:
+        """Remove the versions before `oldest_needed`, and files that no version names if `orphans`.
+
+        The cut is that version's own time of creation, because LanceDB's limit is about creation.
+        """
+        with lance.clear_errors(f"pruning table {self.name}"):
+            created = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}
+            cut = created.get(oldest_needed)
+            if cut is not None:
+                age = timedelta(seconds=max(0.0, time.time() - cut.timestamp()) + 0.002)
+                self._table.optimize(cleanup_older_than=age, delete_unverified=orphans)
+        return self.version
+
+    def build_vector_index(self) -> int:
+        """IVF_SQ: with refine at query time it is the measured best from some tens of thousands of rows."""
+        from lancedb.index import IvfSq
+
+        with lance.clear_errors(f"indexing table {self.name}"):
+            self._table.create_index(lance.VECTOR, config=IvfSq(distance_type="cosine"))
+        return self.version
+
+    def _upsert(self, changes: TableChanges) -> None:
+        (
+            self._table.merge_insert(lance.ROW_ID)
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            # Document rows have no vector; LanceDB takes a null for a bad one unless told. Ours are checked.
+            .execute(self._arrow(changes), on_bad_vectors="null")
+        )
+
+    def _delete(self, changes: TableChanges) -> None:
+        from lancedb.expr import col
+
+        documents = [document_id(name) for name in changes.documents_gone]
+        rounds = max(len(changes.chunks_gone), len(documents))
+        for start in range(0, rounds, _IDS_PER_DELETE):
+            part = slice(start, start + _IDS_PER_DELETE)
+            # One expression, and so one commit, for single chunks and whole documents together.
+            stale = col(lance.ROW_ID).isin(list(changes.chunks_gone[part]))
+            gone = col(lance.DOCUMENT).isin(documents[part])
+            self._table.delete(stale | gone)
+            self.data_commits += 1
+
+    def _arrow(self, changes: TableChanges) -> Any:
+        import pyarrow as pa
+
+        chunks, layouts = changes.chunks, changes.layouts
+        names = [row.name for row in chunks] + [layout.name for layout in layouts]
+        documents = [document_id(name) for name in names]
+        blank = [None] * len(layouts)
+        columns = {
+            lance.ROW_ID: [row.chunk_id for row in chunks] + documents[len(chunks) :],
+            lance.DOCUMENT: documents,
+            lance.SOURCE: [name.source for name in names],
+            lance.PATH: [lance.displayed_path(name.path) for name in names],
+            lance.KEY: [row.key.hex() for row in chunks] + blank,
+            lance.TEXT: [_stored_text(row.text) for row in chunks] + blank,
+            lance.VECTOR: pa.array(
+                [row.vector for row in chunks] + blank, type=self._schema.field(lance.VECTOR).type
+            ),
+            lance.LAYOUT: [None] * len(chunks) + [encode_layout(layout) for layout in layouts],
+        }
+        return pa.table(columns, schema=self._schema)
+
+    def _scan(self, columns: list[str], condition: str) -> Iterator[Any]:
+        with lance.clear_errors(f"reading table {self.name}"):
+            query = self._table.search().where(condition).select(columns)
+            yield from query.to_batches(_SCAN_ROWS)
+
+
+def _stored_text(text: str) -> str:
+    """Arrow strings are UTF-8: a lone surrogate, which is no character, is shown as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _matrix(column: Any) -> Vectors:
+    """A fixed-size-list column without nulls as an array of shape (rows, dimensions)."""
+    flat: Vectors = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), -1)

@@ -1,0 +1,79 @@
+"""The door to LanceDB: its import, its schema, its errors. No other module names lancedb or pyarrow."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reindex.errors import StoreError
+from reindex.stores.manifests import TABLES
+
+ROW_ID = "row_id"
+DOCUMENT = "document"
+SOURCE = "source"
+PATH = "path"
+KEY = "embedding_key"
+TEXT = "text"
+VECTOR = "vector"
+LAYOUT = "layout"
+
+
+class TableMissingError(StoreError):
+    """A table, a version of it or one of its files is not on disk (any more)."""
+
+
+def connect(data_dir: Path) -> Any:
+    """A LanceDB connection to the tables of a data directory."""
+    import lancedb  # 1.6 CPU s: only when a table is really touched
+
+    return lancedb.connect(data_dir / TABLES)
+
+
+def schema(dimensions: int) -> Any:
+    """The Arrow schema of a generation's table.
+
+    Two kinds of row: a chunk has key, text and vector; a document (its row_id is its document id) has the
+    layout. They share a table so that one version holds both.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field(ROW_ID, pa.string(), nullable=False),
+            pa.field(DOCUMENT, pa.string(), nullable=False),
+            pa.field(SOURCE, pa.string(), nullable=False),
+            pa.field(PATH, pa.string(), nullable=False),
+            pa.field(KEY, pa.string()),
+            pa.field(TEXT, pa.string()),
+            pa.field(VECTOR, pa.list_(pa.float32(), dimensions)),
+            pa.field(LAYOUT, pa.binary()),
+        ]
+    )
+
+
+@contextmanager
+def clear_errors(what: str) -> Iterator[None]:
+    """LanceDB's errors as ours. It raises RuntimeError, ValueError and OSError for all that goes wrong."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        text = str(error)
+        if any(mark in text for mark in ("was not found", "Not found", "no longer exists", "No such file")):
+            raise TableMissingError(
+                f"{what}: a file of the table is missing ({text[:200]})",
+                "Run `reindex sync`: it makes the table again.",
+            ) from error
+        if "No space left" in text or "os error 28" in text:
+            raise StoreError(
+                f"{what}: no space left on the disk", "Free some space and run again."
+            ) from error
+        if "ermission denied" in text or "os error 30" in text or "os error 13" in text:
+            raise StoreError(
+                f"{what}: the data directory can't be written", "Mend its permissions."
+            ) from error
+        raise StoreError(f"{what}: {text[:500]}") from error
+
+
+def displayed_path(path: str) -> str:
+    """A path as valid UTF-8, its other bytes as escapes. For filters and display."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

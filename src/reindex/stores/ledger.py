@@ -1,0 +1,79 @@
+"""The ledger: one SQLite file that knows what was seen, what each generation holds, jobs and failures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from reindex.core.generations import Generation
+from reindex.core.jobs import JobState
+from reindex.model import DocumentName
+from reindex.stores.document_rows import DocumentRows, RecordedDocument
+from reindex.stores.failure_rows import FailureRows
+from reindex.stores.file_rows import FileRows
+from reindex.stores.generation_rows import GenerationRows
+from reindex.stores.job_rows import JobRows
+from reindex.stores.ledger_schema import MIGRATIONS
+from reindex.stores.sqlite import Database, open_readable, open_writable
+
+FILE = "ledger.sqlite"
+
+
+class Ledger:
+    """Opened under the writer's lock, or read-only beside a writer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.files = FileRows(database)
+        self.generations = GenerationRows(database)
+        self.documents = DocumentRows(database)
+        self.failures = FailureRows(database)
+        self.jobs = JobRows(database)
+
+    @staticmethod
+    def open(data_dir: Path) -> "Ledger":
+        """Open for writing; made if absent. The whole file is checked: damage raises CorruptDatabaseError."""
+        return Ledger(open_writable(data_dir / FILE, MIGRATIONS, check=True))
+
+    @staticmethod
+    def open_for_reading(data_dir: Path) -> "Ledger | None":
+        """None when there is no ledger yet. Writes nothing."""
+        path = data_dir / FILE
+        return Ledger(open_readable(path, MIGRATIONS)) if path.exists() else None
+
+    def close(self) -> None:
+        self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing."""
+        with self._database.transaction():
+            yield
+
+    def record(
+        self,
+        generation: Generation,
+        *,
+        version: int,
+        manifest: str,
+        upserts: Mapping[DocumentName, RecordedDocument],
+        deletes: Sequence[DocumentName],
+        job: int | None,
+        now: float,
+    ) -> Generation:
+        """The fourth commit: these documents stand at these revisions, at this Lance version; the job is
+        done. Returns the generation as it is now.
+        """
+        with self._database.transaction():
+            self.documents.record(generation.number, upserts, deletes)
+            self.failures.forget((*upserts, *deletes))
+            if job is not None:
+                self.jobs.change_state(job, JobState.DONE, now)
+            return self.generations.record_version(generation, version, manifest)
+
+    def note(self, name: str) -> str | None:
+        """A small fact by name."""
+        row = self._database.one("SELECT value FROM notes WHERE name = ?", (name,))
+        return None if row is None else str(row[0])
+
+    def record_note(self, name: str, value: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (name, value))

@@ -1,0 +1,95 @@
+"""The ledger's schema, a script for each version. Scripts are only ever added (FORMAT.md describes them)."""
+
+MIGRATIONS = (
+    """
+CREATE TABLE files ( -- the last look at each file of the sources; says nothing of what is indexed
+    source TEXT NOT NULL,
+    path BLOB NOT NULL, -- relative to the source, as the file system has it
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    observed_ns INTEGER NOT NULL,
+    revision BLOB NOT NULL, -- sha256 of the content
+    PRIMARY KEY (source, path)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sources (
+    name TEXT PRIMARY KEY NOT NULL,
+    device INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE generations (
+    number INTEGER PRIMARY KEY NOT NULL,
+    state TEXT NOT NULL,
+    table_name TEXT NOT NULL UNIQUE, -- never used again
+    recipe TEXT NOT NULL, -- JSON
+    version INTEGER NOT NULL, -- the Lance commit that this ledger vouches for
+    manifest TEXT NOT NULL, -- its manifest, relative to the data directory
+    created_at REAL NOT NULL,
+    promoted_at REAL
+) STRICT;
+CREATE TABLE documents ( -- what a generation holds
+    generation INTEGER NOT NULL REFERENCES generations (number),
+    source TEXT NOT NULL,
+    path BLOB NOT NULL,
+    revision BLOB NOT NULL,
+    parser TEXT NOT NULL, -- versions of parser and chunker code and of the libraries under them
+    chunks INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    indexed_at REAL NOT NULL,
+    keys BLOB NOT NULL -- embedding keys in reading order, 32 bytes each; last, so that other reads skip it
+) STRICT;
+CREATE UNIQUE INDEX documents_by_name ON documents (generation, source, path);
+CREATE TABLE failures (
+    number INTEGER PRIMARY KEY NOT NULL,
+    source TEXT NOT NULL,
+    path BLOB NOT NULL,
+    revision BLOB, -- null: it could not even be read
+    parser TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    permanent INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    first_at REAL NOT NULL,
+    last_at REAL NOT NULL,
+    UNIQUE (source, path)
+) STRICT;
+CREATE TABLE holds (
+    source TEXT PRIMARY KEY NOT NULL,
+    documents INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    since REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY NOT NULL,
+    generation INTEGER NOT NULL REFERENCES generations (number),
+    lane TEXT NOT NULL,
+    state TEXT NOT NULL,
+    texts INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE job_keys ( -- of open and failed jobs only
+    job INTEGER NOT NULL REFERENCES jobs (number),
+    key BLOB NOT NULL,
+    PRIMARY KEY (job, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE publishes (
+    number INTEGER PRIMARY KEY NOT NULL,
+    generation INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    published_at REAL NOT NULL
+) STRICT;
+CREATE TABLE spend (
+    lane TEXT PRIMARY KEY NOT NULL,
+    texts INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    usd REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE notes (
+    name TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID
+""",
+)

@@ -1,0 +1,105 @@
+"""The published pointer: one small file that says which table, at which version, readers are to see."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reindex.core.identity import Recipe
+from reindex.errors import NewerFormatError, StoreError
+
+POINTER_FORMAT = 1
+_FILE = "published.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What readers see: a table pinned at a version, and the recipe that made it.
+
+    `manifest` is the path of that version's manifest, relative to the data directory: its absence tells of a
+    deleted table without any help from LanceDB.
+    """
+
+    generation: int
+    table: str
+    version: int
+    manifest: str
+    recipe: Recipe
+    published_at: float
+
+
+class Pointer:
+    """Reads and atomically replaces the pointer file of a data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / _FILE
+
+    def read(self) -> Published | None:
+        """None when nothing is published. Raises StoreError for a file that is no pointer."""
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            value = json.loads(text)
+            if value["format"] > POINTER_FORMAT:
+                raise NewerFormatError(
+                    f"{self._path} has format {value['format']}; this reindex reads up to {POINTER_FORMAT}",
+                    "Upgrade reindex.",
+                )
+            return _published(value)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._path} is not a valid pointer: {error}",
+                "Run `reindex sync`: it writes the pointer again from the ledger.",
+            ) from error
+
+    def stamp(self) -> tuple[int, int, int] | None:
+        """Changes whenever the pointer does; None without a pointer. Costs one stat."""
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+    def write(self, published: Published) -> None:
+        """Replace the pointer: temp file, fsync, rename, fsync of the folder. The fifth commit."""
+        value = {
+            "format": POINTER_FORMAT,
+            "generation": published.generation,
+            "table": published.table,
+            "version": published.version,
+            "manifest": published.manifest,
+            "recipe": published.recipe.to_json(),
+            "published_at": published.published_at,
+        }
+        replace_file(self._path, json.dumps(value, indent=1).encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader, or a crash, meets the old file or the new one whole."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _published(value: Mapping[str, Any]) -> Published:
+    return Published(
+        generation=int(value["generation"]),
+        table=str(value["table"]),
+        version=int(value["version"]),
+        manifest=str(value["manifest"]),
+        recipe=Recipe.from_json(value["recipe"]),
+        published_at=float(value["published_at"]),
+    )

@@ -1,0 +1,146 @@
+"""Reading a generation's table, pinned at the published version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reindex.core.layout import DocumentLayout, decode_layout
+from reindex.stores import lance
+from reindex.stores.pointer import Published
+
+if TYPE_CHECKING:
+    from reindex.vectors import Vector
+
+_REFINE_FACTOR = 4  # IVF_SQ with refine: recall@10 of 1.000 measured at 100k rows
+_HIT_COLUMNS = [lance.ROW_ID, lance.DOCUMENT, lance.TEXT]
+_SCAN_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What hits are limited to. `path_prefix` is compared with whole strings, from the source's folder on."""
+
+    source: str | None = None
+    path_prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that one side of a search found. `score`: higher is better (cosine, or BM25)."""
+
+    chunk_id: str
+    document: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk row as `verify` reads it."""
+
+    chunk_id: str
+    document: str
+    key: str
+    text: str
+    vector: Vector | None
+
+
+class Snapshot:
+    """One version of one table. Raises TableMissingError when its files are gone."""
+
+    def __init__(self, published: Published, table: Any) -> None:
+        self.published = published
+        self._table = table
+
+    @staticmethod
+    def open(data_dir: Path, published: Published) -> Snapshot:
+        with lance.clear_errors(f"opening table {published.table}"):
+            table = lance.connect(data_dir).open_table(published.table, version=published.version)
+            return Snapshot(published, table)
+
+    def nearest(self, vector: Vector, k: int, limits: Filter) -> list[Candidate]:
+        """The k chunks nearest by cosine, best first. `vector` has shape (dimensions,)."""
+        with lance.clear_errors(f"searching table {self.published.table}"):
+            query = self._table.search(vector, vector_column_name=lance.VECTOR)
+            query = query.distance_type("cosine").refine_factor(_REFINE_FACTOR)
+            rows = _limited(query, limits).limit(k).select([*_HIT_COLUMNS, "_distance"]).to_list()
+        return _ranked(Candidate(*_hit(row), 1.0 - row["_distance"]) for row in rows)
+
+    def matching(self, words: str, k: int, limits: Filter) -> list[Candidate]:
+        """The k chunks that match the words best by BM25, best first."""
+        with lance.clear_errors(f"searching table {self.published.table}"):
+            query = self._table.search(words, query_type="fts", fts_columns=lance.TEXT)
+            rows = _limited(query, limits).limit(k).select([*_HIT_COLUMNS, "_score"]).to_list()
+        return _ranked(Candidate(*_hit(row), row["_score"]) for row in rows)
+
+    def layouts(self, documents: Sequence[str] | None = None) -> Iterator[DocumentLayout]:
+        """The layouts of those documents, or of all, in no order."""
+        from lancedb.expr import col
+
+        with lance.clear_errors(f"reading table {self.published.table}"):
+            query = self._table.search()
+            if documents is None:
+                query = query.where(f"{lance.LAYOUT} IS NOT NULL")
+            else:
+                query = query.where(col(lance.ROW_ID).isin(list(documents)))
+            for batch in query.select([lance.LAYOUT]).to_batches(_SCAN_ROWS):
+                for layout in batch.column(lance.LAYOUT).to_pylist():
+                    yield decode_layout(layout)
+
+    def chunks(self) -> Iterator[StoredChunk]:
+        """Every chunk row, in no order."""
+        columns = [lance.ROW_ID, lance.DOCUMENT, lance.KEY, lance.TEXT, lance.VECTOR]
+        with lance.clear_errors(f"reading table {self.published.table}"):
+            query = self._table.search().where(f"{lance.LAYOUT} IS NULL").select(columns)
+            for batch in query.to_batches(_SCAN_ROWS):
+                vectors = _nullable_matrix(batch.column(lance.VECTOR))
+                names = (batch.column(name).to_pylist() for name in columns[:-1])
+                for row_id, document, key, text, vector in zip(*names, vectors, strict=True):
+                    yield StoredChunk(row_id, document, key, text, vector)
+
+
+def _limited(query: Any, limits: Filter) -> Any:
+    """Filters as expressions, never as assembled SQL. A prefix is a range of strings."""
+    from lancedb.expr import col, lit
+
+    condition = None
+    if limits.source is not None:
+        condition = col(lance.SOURCE) == lit(limits.source)
+    if limits.path_prefix:
+        start = lance.displayed_path(limits.path_prefix)
+        inside = col(lance.PATH) >= lit(start)
+        end = _after_prefix(start)
+        if end is not None:
+            inside = inside & (col(lance.PATH) < lit(end))
+        condition = inside if condition is None else condition & inside
+    return query if condition is None else query.where(condition, prefilter=True)
+
+
+def _after_prefix(prefix: str) -> str | None:
+    """The least string above all that start with the prefix; None if there is none."""
+    for position in range(len(prefix) - 1, -1, -1):
+        following = ord(prefix[position]) + 1
+        if following in range(0xD800, 0xE000):
+            following = 0xE000
+        if following <= 0x10FFFF:
+            return prefix[:position] + chr(following)
+    return None
+
+
+def _hit(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row[lance.ROW_ID], row[lance.DOCUMENT], row[lance.TEXT]
+
+
+def _ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Best first; equal scores in the order of their ids, so that an answer is the same every time."""
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
+
+
+def _nullable_matrix(column: Any) -> list[Vector | None]:
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    width = column.type.list_size
+    present = iter(values.reshape(-1, width))
+    return [next(present) if is_there else None for is_there in column.is_valid().to_pylist()]

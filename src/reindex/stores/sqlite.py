@@ -1,0 +1,181 @@
+"""The one way this product opens SQLite: WAL, one `transaction()`, a versioned schema, clear errors."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from reindex.errors import NewerFormatError, StoreError
+
+BUSY_TIMEOUT_S = 10.0
+
+Row = tuple[Any, ...]
+
+
+class CorruptDatabaseError(StoreError):
+    """The file is no database any more. Its owner sets it aside and makes it again from the other stores."""
+
+
+class Database:
+    """One open SQLite file. Every statement's error names the file and what to do."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing. Inside another transaction it is part of that one.
+
+        (sqlite3's own `with connection` opens no transaction in autocommit mode.)
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        with _clear_errors(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Every row of a query."""
+        with _clear_errors(self._path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query, if there is one."""
+        with _clear_errors(self._path):
+            row: Row | None = self._connection.execute(sql, values).fetchone()
+            return row
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """One change, inside the transaction that is open or one of its own; the number of rows touched."""
+        with self.transaction():
+            return self._connection.execute(sql, values).rowcount
+
+    def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        """One change for each row of values, all or none."""
+        with self.transaction():
+            self._connection.executemany(sql, values)
+
+    def insert(self, sql: str, values: Sequence[Any]) -> int:
+        """Insert one row; its number."""
+        with self.transaction():
+            number = self._connection.execute(sql, values).lastrowid
+            assert number is not None, "an INSERT gives a row id"
+            return number
+
+
+def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False) -> Database:
+    """Open, or make, the database at `path` and bring its schema up to `len(migrations)`.
+
+    `check` reads the whole file for damage. Raises CorruptDatabaseError, NewerFormatError, StoreError.
+    """
+    with _clear_errors(path):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if check:
+                _check(connection, path)
+            _migrate(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+        return Database(connection, path)
+
+
+def open_readable(path: Path, migrations: Sequence[str]) -> Database:
+    """Open for reading without writing one byte, also on a read-only file system.
+
+    A database that nobody writes to has no write-ahead log: then it is opened as immutable, because SQLite
+    would otherwise make the log's files anew. With a log (a writer at work, or killed) it is read with it.
+    """
+    log = path.with_name(path.name + "-wal")
+    mode = "mode=ro" if _size(log) else "mode=ro&immutable=1"
+    with _clear_errors(path):
+        connection = sqlite3.connect(
+            f"file:{quote(os.fspath(path))}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+        try:
+            _refuse_newer(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+        return Database(connection, path)
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _translate(error, path) from error
+
+
+def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
+    """SQLite's error as ours: damage, a full disk, a read-only place, or something else."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return CorruptDatabaseError(f"{path} is damaged: {error}", "Run `reindex sync`: it mends itself.")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(
+            f"no space left on the disk of {path}", "Free some space and run the command again."
+        )
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return StoreError(f"{path} can't be opened: {error}", "Mend the permissions of the data directory.")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(f"input/output error on {path}: {error}", "Check the disk and its free space.")
+    return StoreError(f"{path}: {error}")
+
+
+def set_aside(path: Path, stamp: int) -> Path:
+    """Move a damaged database, with its log, out of the way; return where it went."""
+    aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+    version = _refuse_newer(connection, path, migrations)
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        with Database(connection, path).transaction():
+            for statement in filter(str.strip, script.split(";\n")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _refuse_newer(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(migrations):
+        raise NewerFormatError(
+            f"{path} has schema {version}; this reindex knows up to {len(migrations)}",
+            "Upgrade reindex, or choose another --data-dir.",
+        )
+    return version
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise CorruptDatabaseError(f"{path} is damaged: {answer}", "Run `reindex sync`: it mends itself.")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,42 @@
+"""`verify`: read the disk now, whole, and hold the published table against it."""
+
+from reindex.app import App
+from reindex.changes import find_changes
+from reindex.observe import observe
+from reindex.report import Progress
+from reindex.stores.lance import TableMissingError
+from reindex.verify import Verification, verify_deeply, verify_index
+
+
+def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
+    """Needs no lock and changes nothing. Raises NothingIndexedError before the first publish.
+
+    A table that is missing or broken is drift: every document is missing.
+    """
+    reader = app.reader()
+    published = reader.published()
+    sources = app.sources()
+    progress.phase("reading", 0, "files")
+    observation = observe(list(sources.values()), None, app.clock, progress.advance, read_all=True)
+    with app.ledger() as ledger:
+        now = app.clock.now()
+        number = published.generation
+        changes = find_changes(observation, ledger, number, accept_deletes=False, now=now)
+        try:
+            progress.phase("comparing", 0, "rows")
+            result = reader.with_snapshot(
+                lambda snapshot: verify_index(snapshot, observation, changes.waiting, changes.held)
+            )
+        except TableMissingError as error:
+            return Verification(missing=len(observation.revisions), details=[error.message])
+        if deep:
+            catalog = app.catalog(ledger)
+            preparer = app.preparer(published.recipe, catalog, sources)
+            embedder = app.embedder(published.recipe, catalog)
+            progress.phase("chunking and embedding again", len(observation.revisions), "documents")
+            reader.with_snapshot(
+                lambda snapshot: verify_deeply(
+                    snapshot, observation, preparer, embedder, result, progress.advance
+                )
+            )
+        return result
