@@ -6,11 +6,13 @@
 A crash after any of them is repaired by `Writer.recover`, and the next pass goes on from there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reindex.changes import Changes, document_parser
-from reindex.core.identity import chunk_ids, pack_keys, unpack_keys
+from reindex.core.diff import Plan
+from reindex.core.generations import Generation
+from reindex.core.identity import chunk_ids, unpack_keys
 from reindex.embedding import Embedded, Text, embed_missing
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.observe import Observation
@@ -18,30 +20,29 @@ from reindex.ports import Embedder
 from reindex.preparing import Prepared, Preparer
 from reindex.report import PassReport, Progress
 from reindex.sources.files import RootState
-from reindex.stores.document_rows import RecordedDocument
+from reindex.stores.document_rows import recorded_from
 from reindex.stores.failure_rows import Failure
 from reindex.stores.index import ChunkRow, TableChanges
 from reindex.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """A document against what is recorded of it: which of its chunks are new rows, which rows it loses."""
+
+    prepared: Prepared
+    new_rows: tuple[tuple[int, str], ...]  # position among the chunks, chunk id
+    rows_gone: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class _Window:
     """Whole documents that are applied and published together."""
 
-    documents: list[Prepared] = field(default_factory=list)
+    updates: list[_Update] = field(default_factory=list)
     gone: list[DocumentName] = field(default_factory=list)
     chunks: int = 0
     size_bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Difference:
-    """What a window changes in the table, before the vectors are known."""
-
-    upserts: list[tuple[Prepared, int, str]] = field(default_factory=list)  # document, position, chunk id
-    chunks_gone: list[str] = field(default_factory=list)
-    documents_gone: list[DocumentName] = field(default_factory=list)
-    rows_deleted: int = 0
 
 
 class Pipeline:
@@ -78,55 +79,74 @@ class Pipeline:
         window = _Window(gone=list(plan.deleted))
         for name in work:
             prepared = self._preparer.prepare(name)
+            if name in plan.moved:
+                window.gone.append(plan.moved[name])
             if isinstance(prepared, Failure):
                 failures.append(prepared)
             elif prepared is None:
                 report.documents.pending += 1
             else:
-                self._add(window, prepared, plan.moved)
+                window.updates.append(self._update(prepared))
+                window.chunks += len(prepared.chunks)
+                window.size_bytes += prepared.size_bytes
             if window.chunks >= self._window_chunks:
-                failures += self._flush(window, report, changes)
+                failures += self._flush(window, report, plan)
                 window = _Window()
-        failures += self._flush(window, report, changes)
+        failures += self._flush(window, report, plan)
         self._writer.ledger.failures.record(failures)
         self._publish_if_needed()
         report.commits += self._writer.data_commits - commits_before
 
-    def _add(self, window: _Window, prepared: Prepared, moved: Mapping[DocumentName, DocumentName]) -> None:
-        window.documents.append(prepared)
-        window.chunks += len(prepared.chunks)
-        window.size_bytes += prepared.size_bytes
-        if prepared.layout.name in moved:
-            window.gone.append(moved[prepared.layout.name])
+    def _update(self, prepared: Prepared) -> _Update:
+        """Compare chunk ids with what the ledger recorded: rows that stay are neither written nor deleted."""
+        layout = prepared.layout
+        ids = layout.chunk_ids()
+        old = set(self._recorded_ids(layout.name))
+        return _Update(
+            prepared,
+            new_rows=tuple((position, row) for position, row in enumerate(ids) if row not in old),
+            rows_gone=tuple(sorted(old.difference(ids))),
+        )
 
-    def _flush(self, window: _Window, report: PassReport, changes: Changes) -> list[Failure]:
+    def _recorded_ids(self, name: DocumentName) -> list[str]:
+        recorded = self._writer.ledger.documents.one(self._generation.number, name)
+        return [] if recorded is None else chunk_ids(name, unpack_keys(recorded.keys))
+
+    @property
+    def _generation(self) -> Generation:
+        assert self._writer.generation is not None, "a pass has a generation"
+        return self._writer.generation
+
+    def _flush(self, window: _Window, report: PassReport, plan: Plan) -> list[Failure]:
         """Embed, apply, record and publish one window. Returns the documents that failed in it."""
-        if not window.documents and not window.gone:
+        if not window.updates and not window.gone:
             return []
-        texts = self._texts_needed(window)
-        embedded = self._embed(texts, window)
-        failures = self._failures(window, embedded)
+        embedded = self._embed(window)
+        failures = self._refused(window, embedded)
         failed = {failure.name for failure in failures}
-        window.documents = [p for p in window.documents if p.layout.name not in failed]
-        difference = self._difference(window)
-        self._apply(difference, embedded, window)
-        self._record(window, difference, embedded)
+        window.updates = [u for u in window.updates if u.prepared.layout.name not in failed]
+        rows_deleted = sum(len(self._recorded_ids(name)) for name in window.gone)
+        self._apply(window, embedded)
+        self._record(window, embedded)
         self._writer.publish()
-        self._count(window, difference, embedded, report, changes)
+        report.chunks.deleted += rows_deleted
+        self._count(window, embedded, report, plan)
         return failures
 
-    def _texts_needed(self, window: _Window) -> dict[EmbeddingKey, Text]:
+    def _texts(self, window: _Window) -> dict[EmbeddingKey, Text]:
         """The texts of the rows that this window writes, once each."""
         texts: dict[EmbeddingKey, Text] = {}
-        for prepared, position, _ in self._difference(window).upserts:
-            chunk = prepared.chunks[position]
-            texts[prepared.layout.keys[position]] = Text(
-                self._preparer.text_sent(chunk), chunk.tokens + self._preparer.extra_tokens
-            )
+        for update in window.updates:
+            for position, _ in update.new_rows:
+                chunk = update.prepared.chunks[position]
+                texts[update.prepared.layout.keys[position]] = Text(
+                    self._preparer.text_sent(chunk), chunk.tokens + self._preparer.extra_tokens
+                )
         return texts
 
-    def _embed(self, texts: Mapping[EmbeddingKey, Text], window: _Window) -> Embedded:
+    def _embed(self, window: _Window) -> Embedded:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""
+        texts = self._texts(window)
         total_tokens = sum(text.tokens for text in texts.values())
         moved_bytes = 0
         done_tokens = 0
@@ -142,117 +162,73 @@ class Pipeline:
         self._progress.advance(window.size_bytes - moved_bytes)
         return embedded
 
-    def _failures(self, window: _Window, embedded: Embedded) -> list[Failure]:
+    def _refused(self, window: _Window, embedded: Embedded) -> list[Failure]:
         """The documents that have a text the model refused: they keep their old revision, whole."""
-        if not embedded.refused:
-            return []
         failures = []
-        for prepared in window.documents:
-            layout = prepared.layout
+        for layout in (update.prepared.layout for update in window.updates):
             reason = next((embedded.refused[key] for key in layout.keys if key in embedded.refused), None)
             if reason is not None:
+                reason = f"the model refused a text: {reason}"
+                now = self._writer.clock.now()
                 failures.append(
-                    Failure(
-                        layout.name,
-                        layout.revision,
-                        layout.parser,
-                        f"the model refused a text: {reason}",
-                        permanent=True,
-                        at=self._writer.clock.now(),
-                    )
+                    Failure(layout.name, layout.revision, layout.parser, reason, permanent=True, at=now)
                 )
         return failures
 
-    def _difference(self, window: _Window) -> _Difference:
-        """Rows to write and to delete, by comparing chunk ids with what the ledger recorded."""
-        difference = _Difference(documents_gone=list(window.gone))
-        for prepared in window.documents:
-            layout = prepared.layout
-            ids = layout.chunk_ids()
-            old = set(self._recorded_ids(layout.name))
-            difference.upserts += [
-                (prepared, position, chunk_id) for position, chunk_id in enumerate(ids) if chunk_id not in old
-            ]
-            difference.chunks_gone += sorted(old.difference(ids))
-        difference.rows_deleted = len(difference.chunks_gone) + sum(
-            len(self._recorded_ids(name)) for name in window.gone
-        )
-        return difference
-
-    def _recorded_ids(self, name: DocumentName) -> list[str]:
-        assert self._writer.generation is not None, "a pass has a generation"
-        recorded = self._writer.ledger.documents.one(self._writer.generation.number, name)
-        return [] if recorded is None else chunk_ids(name, unpack_keys(recorded.keys))
-
-    def _apply(self, difference: _Difference, embedded: Embedded, window: _Window) -> None:
+    def _apply(self, window: _Window, embedded: Embedded) -> None:
         rows = [
             ChunkRow(
-                chunk_id,
-                prepared.layout.name,
-                key := prepared.layout.keys[position],
-                prepared.chunks[position].text,
+                row_id,
+                update.prepared.layout.name,
+                key := update.prepared.layout.keys[position],
+                update.prepared.chunks[position].text,
                 embedded.vectors[key],
             )
-            for prepared, position, chunk_id in difference.upserts
+            for update in window.updates
+            for position, row_id in update.new_rows
         ]
         self._writer.table().apply(
             TableChanges(
                 chunks=rows,
-                layouts=[prepared.layout for prepared in window.documents],
-                chunks_gone=difference.chunks_gone,
-                documents_gone=difference.documents_gone,
+                layouts=[update.prepared.layout for update in window.updates],
+                chunks_gone=[row for update in window.updates for row in update.rows_gone],
+                documents_gone=window.gone,
             )
         )
 
-    def _record(self, window: _Window, difference: _Difference, embedded: Embedded) -> None:
-        assert self._writer.generation is not None, "a pass has a generation"
+    def _record(self, window: _Window, embedded: Embedded) -> None:
         table = self._writer.table()
         self._writer.generation = self._writer.ledger.record(
-            self._writer.generation,
+            self._generation,
             version=table.version,
             manifest=table.manifest,
             upserts={
-                p.layout.name: RecordedDocument(
-                    p.layout.revision,
-                    p.layout.parser,
-                    pack_keys(p.layout.keys),
-                    p.layout.tokens,
-                    p.layout.indexed_at,
-                )
-                for p in window.documents
+                update.prepared.layout.name: recorded_from(update.prepared.layout)
+                for update in window.updates
             },
-            deletes=difference.documents_gone,
+            deletes=window.gone,
             job=embedded.job,
             now=self._writer.clock.now(),
         )
 
     def _publish_if_needed(self) -> None:
         """A first pass over no documents publishes an empty generation all the same."""
-        generation = self._writer.generation
-        assert generation is not None, "a pass has a generation"
-        if generation.promoted_at is None:
+        if self._generation.promoted_at is None:
             self._writer.publish()
 
-    def _count(
-        self,
-        window: _Window,
-        difference: _Difference,
-        embedded: Embedded,
-        report: PassReport,
-        changes: Changes,
-    ) -> None:
-        plan = changes.plan
+    def _count(self, window: _Window, embedded: Embedded, report: PassReport, plan: Plan) -> None:
         changed = set(plan.changed)
-        for prepared in window.documents:
-            name = prepared.layout.name
+        for update in window.updates:
+            name = update.prepared.layout.name
             report.documents.moved += name in plan.moved
             report.documents.changed += name in changed
             report.documents.added += name not in plan.moved and name not in changed
+            report.chunks.reused += len(update.prepared.chunks)
+            report.chunks.deleted += len(update.rows_gone)
+            report.chunks.rows_written += len(update.new_rows) + 1
         report.documents.deleted += len(set(window.gone) & set(plan.deleted))
         report.chunks.embedded += embedded.texts_sent
-        report.chunks.reused += sum(len(p.chunks) for p in window.documents) - embedded.texts_sent
-        report.chunks.deleted += difference.rows_deleted
-        report.chunks.rows_written += len(difference.upserts) + len(window.documents)
+        report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
         report.tokens_embedded += embedded.tokens_sent
         self._progress.count(
             documents=report.documents.added + report.documents.changed + report.documents.moved,

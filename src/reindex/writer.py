@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from reindex.core.generations import Generation, GenerationState
-from reindex.core.identity import Recipe, pack_keys
+from reindex.core.identity import Recipe
 from reindex.errors import StoreError
 from reindex.model import DAY_S
 from reindex.ports import Clock
 from reindex.stores.cache import VectorCache
-from reindex.stores.document_rows import RecordedDocument
+from reindex.stores.document_rows import recorded_from
 from reindex.stores.index import GenerationTable
 from reindex.stores.lance import TableMissingError
 from reindex.stores.ledger import FILE as LEDGER_FILE
@@ -123,7 +123,7 @@ class Writer:
         self._table = None
         published = self._read_pointer()
         self.generation = self._open_generation()
-        if self.generation is None and published is not None:
+        if self.generation is None and published is not None and self._is_on_disk(published):
             self._adopt_pointer(published)
         elif self.generation is not None:
             self._align_table(self.generation, published)
@@ -157,11 +157,12 @@ class Writer:
             if versions[-1] != generation.version:
                 self._take_back(generation, generation.version)
             return
-        if published is not None and published.table != generation.table:
-            adopted = self._adopt_pointer(published)
-            if adopted:
-                return
-        self._rebuild_record(generation, published, versions)
+        if published is not None and published.table != generation.table and self._is_on_disk(published):
+            # The ledger is from a backup that is older than the pointer.
+            self.ledger.generations.change_state(generation, GenerationState.LOST, self.clock.now())
+            self._adopt_pointer(published)
+        else:
+            self._rebuild_record(generation, published, versions)
 
     def _take_back(self, generation: Generation, version: int) -> None:
         """The table is ahead of the ledger: its last commits were never recorded."""
@@ -188,16 +189,15 @@ class Writer:
         self.generation = generation
         self._record_from_rows(generation, trusted, versions)
 
-    def _adopt_pointer(self, published: Published) -> bool:
+    def _is_on_disk(self, published: Published) -> bool:
+        return published.version in versions_on_disk(self.data_dir, published.table)
+
+    def _adopt_pointer(self, published: Published) -> None:
         """The ledger is lost or older than the pointer: take the published table as it is."""
-        versions = versions_on_disk(self.data_dir, published.table)
-        if published.version not in versions:
-            return False
-        now = self.clock.now()
-        known = {g.number: g for g in self.ledger.generations.all()}
+        known = {generation.number: generation for generation in self.ledger.generations.all()}
         generation = known.get(published.generation)
         if generation is not None and generation.state is GenerationState.LOST:
-            return False
+            return
         if generation is None:
             generation = Generation(
                 number=published.generation,
@@ -207,25 +207,20 @@ class Writer:
                 version=published.version,
                 manifest=published.manifest,
                 created_at=published.published_at,
-                promoted_at=now,
+                promoted_at=self.clock.now(),
             )
             self.ledger.generations.add(generation)
         self._warn("the ledger was lost: its record is made again from the published table")
         self.generation = generation
+        versions = versions_on_disk(self.data_dir, published.table)
         self._record_from_rows(generation, published.version, versions)
-        return True
 
     def _record_from_rows(self, generation: Generation, version: int, versions: list[int]) -> None:
         try:
             table = self.table()
             if versions[-1] != version:
                 version = table.restore(version)
-            documents = {
-                layout.name: RecordedDocument(
-                    layout.revision, layout.parser, pack_keys(layout.keys), layout.tokens, layout.indexed_at
-                )
-                for layout in table.layouts()
-            }
+            documents = {layout.name: recorded_from(layout) for layout in table.layouts()}
         except (StoreError, ValueError, KeyError):
             self.abandon_lost_table(generation)
             return

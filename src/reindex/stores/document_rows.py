@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reindex.core.identity import KEY_BYTES
+from reindex.core.identity import KEY_BYTES, pack_keys
+from reindex.core.layout import DocumentLayout
 from reindex.model import DocumentName, Revision
 from reindex.stores.file_rows import name_key
 from reindex.stores.sqlite import Database
@@ -29,6 +30,12 @@ class RecordedDocument:
     @property
     def chunks(self) -> int:
         return len(self.keys) // KEY_BYTES
+
+
+def recorded_from(layout: DocumentLayout) -> RecordedDocument:
+    """What the ledger records of a document that the table holds by this layout."""
+    keys = pack_keys(layout.keys)
+    return RecordedDocument(layout.revision, layout.parser, keys, layout.tokens, layout.indexed_at)
 
 
 class DocumentRows:
