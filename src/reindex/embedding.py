@@ -43,12 +43,12 @@ def embed_missing(
     embedder: Embedder,
     texts: Mapping[EmbeddingKey, Text],
     batch_tokens: int,
-    advance: Callable[[int], None],
+    advance: Callable[[int, int], None],
 ) -> Embedded:
     """A vector for every key. What the cache lacks goes down the local lane as one job.
 
     Each batch is in the cache before the next is sent, so that a kill loses one batch at most. `advance` is
-    told of the tokens of each batch. Raises ModelError, and EmbeddingError when the provider is down.
+    told of the texts and tokens of each batch. Raises ModelError, and EmbeddingError when the provider is down.
     """
     assert writer.generation is not None, "texts are embedded for a generation"
     dimensions = writer.generation.recipe.space.dimensions
@@ -68,7 +68,7 @@ def embed_missing(
     try:
         for batch in token_batches([texts[key].tokens for key in missing], batch_tokens):
             _embed_batch(writer, embedder, [(missing[i], texts[missing[i]]) for i in batch], result)
-            advance(sum(texts[missing[i]].tokens for i in batch))
+            advance(len(batch), sum(texts[missing[i]].tokens for i in batch))
     except EmbeddingError as error:
         writer.ledger.jobs.change_state(result.job, JobState.FAILED, writer.clock.now(), error.message)
         raise

@@ -101,6 +101,7 @@ def _remove_unknown_tables(writer: Writer) -> int:
         shutil.rmtree(writer.data_dir / table_folder(name))
     for generation in generations:
         if generation.state is GenerationState.LOST:
+            writer.ledger.documents.replace_all(generation.number, {})
             writer.ledger.generations.change_state(generation, GenerationState.DROPPED, writer.clock.now())
     return len(doomed)
 

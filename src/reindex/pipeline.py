@@ -25,6 +25,8 @@ from reindex.stores.failure_rows import Failure
 from reindex.stores.index import ChunkRow, TableChanges
 from reindex.writer import Writer
 
+_FIRST_WINDOW_SHARE = 8  # a first load is searchable after an eighth of a window; then windows double
+
 
 @dataclass(frozen=True, slots=True)
 class _Update:
@@ -77,6 +79,7 @@ class Pipeline:
         commits_before = self._writer.data_commits
         failures: list[Failure] = []
         window = _Window(gone=list(plan.deleted))
+        limit = max(1, self._window_chunks // _FIRST_WINDOW_SHARE)
         for name in work:
             prepared = self._preparer.prepare(name)
             if name in plan.moved:
@@ -89,9 +92,10 @@ class Pipeline:
                 window.updates.append(self._update(prepared))
                 window.chunks += len(prepared.chunks)
                 window.size_bytes += prepared.size_bytes
-            if window.chunks >= self._window_chunks:
+            if window.chunks >= limit:
                 failures += self._flush(window, report, plan)
                 window = _Window()
+                limit = min(self._window_chunks, 2 * limit)
         failures += self._flush(window, report, plan)
         self._writer.ledger.failures.record(failures)
         self._publish_if_needed()
@@ -121,7 +125,7 @@ class Pipeline:
         """Embed, apply, record and publish one window. Returns the documents that failed in it."""
         if not window.updates and not window.gone:
             return []
-        embedded = self._embed(window)
+        embedded = self._embed(window, report)
         failures = self._refused(window, embedded)
         failed = {failure.name for failure in failures}
         window.updates = [u for u in window.updates if u.prepared.layout.name not in failed]
@@ -144,19 +148,20 @@ class Pipeline:
                 )
         return texts
 
-    def _embed(self, window: _Window) -> Embedded:
+    def _embed(self, window: _Window, report: PassReport) -> Embedded:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""
         texts = self._texts(window)
         total_tokens = sum(text.tokens for text in texts.values())
-        moved_bytes = 0
-        done_tokens = 0
+        moved_bytes = done_tokens = done_texts = 0
 
-        def advance(tokens: int) -> None:
-            nonlocal moved_bytes, done_tokens
-            done_tokens += tokens
+        def advance(sent_texts: int, sent_tokens: int) -> None:
+            nonlocal moved_bytes, done_tokens, done_texts
+            done_texts += sent_texts
+            done_tokens += sent_tokens
             now = window.size_bytes * done_tokens // total_tokens
             self._progress.advance(now - moved_bytes)
             moved_bytes = now
+            self._say_counts(report, done_texts)
 
         embedded = embed_missing(self._writer, self._embedder, texts, self._batch_tokens, advance)
         self._progress.advance(window.size_bytes - moved_bytes)
@@ -230,10 +235,11 @@ class Pipeline:
         report.chunks.embedded += embedded.texts_sent
         report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
         report.tokens_embedded += embedded.tokens_sent
-        self._progress.count(
-            documents=report.documents.added + report.documents.changed + report.documents.moved,
-            chunks=report.chunks.embedded,
-        )
+        self._say_counts(report, 0)
+
+    def _say_counts(self, report: PassReport, texts_in_window: int) -> None:
+        documents = report.documents.added + report.documents.changed + report.documents.moved
+        self._progress.count(documents=documents, chunks=report.chunks.embedded + texts_in_window)
 
 
 def remember(writer: Writer, observation: Observation, changes: Changes, now: float) -> None:

@@ -123,7 +123,7 @@ class Reader:
         return self._snapshot
 
     def _vector(self, recipe: Recipe, text: str, mode: SearchMode) -> tuple[Vector | None, str]:
-        """The query's vector by the answering generation's own model; in hybrid maybe none, and why."""
+        """The query's vector by the answering generation's own model; or none, and why."""
         if mode is SearchMode.TEXT or not text.strip():
             return None, ""
         try:

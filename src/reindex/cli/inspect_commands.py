@@ -19,8 +19,9 @@ from reindex.cli.progress import make_progress
 from reindex.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
+    from reindex.document_status import DocumentStatus
     from reindex.search import Hit, SearchResult
-    from reindex.status import DocumentStatus, StoreStatus
+    from reindex.status import StoreStatus
     from reindex.verify import Verification
 
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
@@ -78,13 +79,15 @@ def status(
     json_output: JsonOption = False,
 ) -> None:
     """How the index stands against the documents right now."""
-    from reindex.status import document_status, store_status
-
     app = open_app(config, data_dir)
     if path is not None:
+        from reindex.document_status import document_status
+
         document = document_status(app, path)
         print_json(_document_object(document)) if json_output else _say_document(document)
         return
+    from reindex.status import store_status
+
     store = store_status(app)
     print_json(_status_object(store)) if json_output else _say_status(store)
 

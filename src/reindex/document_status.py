@@ -1,0 +1,134 @@
+"""`status PATH`: why a file is found, or is not."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from reindex.app import App
+from reindex.changes import document_parser
+from reindex.errors import ConfigError, UnstableFileError
+from reindex.model import DocumentName
+from reindex.sources.files import FileSource
+from reindex.stores.document_rows import RecordedDocument
+from reindex.stores.failure_rows import Failure
+
+
+class DocumentState(StrEnum):
+    """Where a file stands."""
+
+    INDEXED = "indexed"
+    PENDING = "pending"
+    FAILED = "failed"
+    HELD = "held"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentStatus:
+    """One file. `revision` and `indexed_at` are of what the index has of it, None for nothing."""
+
+    path: str
+    state: DocumentState
+    revision: str | None
+    indexed_at: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger says of a file."""
+
+    recorded: RecordedDocument | None
+    failure: Failure | None
+    is_source_held: bool
+
+
+def document_status(app: App, argument: str) -> DocumentStatus:
+    """Look at one file now.
+
+    The path may be absolute, relative to the folder one is in, relative to a source, or "source:path".
+    Raises ConfigError when it belongs to no source.
+    """
+    source, path = _locate(app.sources(), argument)
+    name = DocumentName(source.name, path)
+    known = _known(app, name)
+    try:
+        state, reason = _state(source, name, known)
+    except UnstableFileError as error:
+        state, reason = DocumentState.PENDING, error.message
+    except OSError as error:
+        state, reason = DocumentState.FAILED, f"can't be read: {error.strerror or error}"
+        if known.is_source_held:
+            state = DocumentState.HELD
+    recorded = known.recorded
+    return DocumentStatus(
+        path=path,
+        state=state,
+        revision=recorded.revision.hex() if recorded is not None else None,
+        indexed_at=recorded.indexed_at if recorded is not None else None,
+        reason=reason,
+    )
+
+
+def _known(app: App, name: DocumentName) -> _Known:
+    with app.ledger() as ledger:
+        if ledger is None:
+            return _Known(None, None, is_source_held=False)
+        live = ledger.generations.live()
+        return _Known(
+            recorded=ledger.documents.one(live.number, name) if live is not None else None,
+            failure=ledger.failures.all().get(name),
+            is_source_held=any(hold.source == name.source for hold in ledger.failures.holds()),
+        )
+
+
+def _state(source: FileSource, name: DocumentName, known: _Known) -> tuple[DocumentState, str]:
+    ignored = source.explain(name.path)
+    if ignored is not None and known.recorded is None:
+        return DocumentState.IGNORED, ignored.reason
+    if ignored is not None:
+        return DocumentState.PENDING, f"ignored now ({ignored.reason}), and still in the index: run sync"
+    if source.stat(name.path) is None:
+        return _state_of_absent(known)
+    return _state_of_present(source, name, known)
+
+
+def _state_of_present(source: FileSource, name: DocumentName, known: _Known) -> tuple[DocumentState, str]:
+    revision = source.read(name.path).revision
+    recorded, failure = known.recorded, known.failure
+    if recorded is not None and (recorded.revision, recorded.parser) == (revision, document_parser(name)):
+        return DocumentState.INDEXED, ""
+    if failure is not None and failure.revision in {None, revision}:
+        return DocumentState.FAILED, failure.reason
+    return DocumentState.PENDING, "not indexed yet" if recorded is None else "changed since it was indexed"
+
+
+def _state_of_absent(known: _Known) -> tuple[DocumentState, str]:
+    if known.recorded is None:
+        return DocumentState.IGNORED, "there is no such file"
+    if known.is_source_held:
+        return DocumentState.HELD, "not on disk; its deletion waits for --accept-deletes"
+    return DocumentState.PENDING, "deleted, and still in the index: run sync"
+
+
+def _locate(sources: Mapping[str, FileSource], argument: str) -> tuple[FileSource, str]:
+    prefix, _, rest = argument.partition(":")
+    if prefix in sources and rest:
+        return sources[prefix], rest
+    absolute = Path(os.path.abspath(argument))  # noqa: PTH100 (resolve() would follow links)
+    resolved = Path(os.path.realpath(absolute.parent)) / absolute.name
+    for source in sources.values():
+        for root in (source.root, Path(os.path.realpath(source.root))):
+            for path in (absolute, resolved):
+                if path != root and path.is_relative_to(root):
+                    return source, path.relative_to(root).as_posix()
+    if not Path(argument).is_absolute():
+        for source in sources.values():
+            if len(sources) == 1 or os.path.lexists(source.root / argument):
+                return source, Path(argument).as_posix()
+    raise ConfigError(
+        f"{argument} is in none of the sources ({', '.join(sorted(sources))})",
+        "Give a path inside a source, or source:path.",
+    )
