@@ -48,7 +48,7 @@ def embed_missing(
     """A vector for every key. What the cache lacks goes down the local lane as one job.
 
     Each batch is in the cache before the next is sent, so that a kill loses one batch at most. `advance` is
-    told of the texts and tokens of each batch. Raises ModelError, and EmbeddingError when the provider is down.
+    told of the texts and tokens of each batch. Raises ModelError, and EmbeddingError in an outage.
     """
     assert writer.generation is not None, "texts are embedded for a generation"
     dimensions = writer.generation.recipe.space.dimensions

@@ -108,7 +108,7 @@ class Reader:
         return published
 
     def with_snapshot(self, use: Callable[[Snapshot], T]) -> T:
-        """Run `use` on the published snapshot; if a file of it vanished meanwhile, follow the pointer once."""
+        """Run `use` on the published snapshot; if a file of it vanished, follow the pointer once."""
         try:
             return use(self._current())
         except TableMissingError:

@@ -46,7 +46,7 @@ def store_status(app: App) -> StoreStatus:
         reasons = _reasons(app, live, changes, pending)
         tokens, usd = ledger.jobs.spend() if ledger is not None else (0, 0.0)
         return StoreStatus(
-            state="empty" if live is None else ("degraded" if reasons else "ok"),
+            state=_state(app, live, changes),
             reasons=reasons,
             live=live,
             documents=documents,
@@ -60,6 +60,18 @@ def store_status(app: App) -> StoreStatus:
             tokens_spent=tokens,
             usd_spent=usd,
         )
+
+
+def _state(app: App, live: Generation | None, changes: Changes) -> str:
+    """`empty` before the first publish, `degraded` when something needs a person, else `ready`."""
+    if live is None:
+        return "empty"
+    needs_help = changes.unreadable or changes.holds or changes.plan.failed or not _has_table(app, live)
+    return "degraded" if needs_help else "ready"
+
+
+def _has_table(app: App, live: Generation) -> bool:
+    return (app.data_dir / live.manifest).exists()
 
 
 def _pending(changes: Changes) -> list[DocumentName]:
@@ -90,11 +102,13 @@ def _reasons(
     app: App, live: Generation | None, changes: Changes, pending: list[DocumentName]
 ) -> tuple[str, ...]:
     reasons = []
-    if live is not None and not (app.data_dir / live.manifest).exists():
+    if live is not None and not _has_table(app, live):
         reasons.append("the table of the live generation is missing: run sync")
     if pending:
         reasons.append(f"{len(pending)} documents wait for sync")
     if changes.unreadable:
         reasons.append(f"{len(changes.unreadable)} documents can't be read")
+    if changes.plan.failed:
+        reasons.append(f"{len(changes.plan.failed)} documents failed: `reindex jobs list` says why")
     reasons += [f"source {hold.source!r}: deletions held, because {hold.reason}" for hold in changes.holds]
     return tuple(reasons)

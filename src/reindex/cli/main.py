@@ -57,9 +57,10 @@ def main() -> None:
         if error.hint:
             warn(f"hint: {error.hint}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        warn("interrupted: what was published stays; run the command again to go on")
-        sys.exit(ExitCode.INTERRUPTED)
+    except SystemExit as ending:
+        if ending.code == ExitCode.INTERRUPTED:  # typer turned Ctrl-C into this
+            warn("interrupted: what was published stays; run the command again to go on")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said
         sys.exit(ExitCode.ERROR)

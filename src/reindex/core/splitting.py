@@ -44,11 +44,11 @@ class Slice:
 def split(text: str, kind: BlockKind, room: int, tokenizer: Tokenizer) -> list[Slice]:
     """Slices of at most `room` tokens that hold all of the text but the white space between them."""
     slices: list[Slice] = []
-    for line in _counted(text, list(_lines(text, kind)), tokenizer):
+    for line in _counted(text, list(_lines(text, kind)), room, tokenizer):
         if _fits(line, room):
             slices.append(line)
             continue
-        for sentence in _counted(text, list(_sentences(text, line)), tokenizer):
+        for sentence in _counted(text, list(_sentences(text, line)), room, tokenizer):
             if _fits(sentence, room):
                 slices.append(sentence)
             else:
@@ -57,13 +57,20 @@ def split(text: str, kind: BlockKind, room: int, tokenizer: Tokenizer) -> list[S
 
 
 def _fits(piece: Slice, room: int) -> bool:
-    return piece.tokens <= room and piece.end - piece.start <= room * CHARS_PER_TOKEN_MAX
+    return piece.tokens <= room
 
 
-def _counted(text: str, slices: Sequence[Slice], tokenizer: Tokenizer) -> Iterator[Slice]:
-    counts = tokenizer.count([text[piece.start : piece.end] for piece in slices])
+def _counted(text: str, slices: Sequence[Slice], room: int, tokenizer: Tokenizer) -> Iterator[Slice]:
+    counts = count_fitting([text[piece.start : piece.end] for piece in slices], room, tokenizer)
     for piece, tokens in zip(slices, counts, strict=True):
         yield Slice(piece.start, piece.end, tokens, piece.cut)
+
+
+def count_fitting(texts: Sequence[str], room: int, tokenizer: Tokenizer) -> list[int]:
+    """Tokens of each text; one with more characters than may fit is not read, and counts as too many."""
+    cap = room * CHARS_PER_TOKEN_MAX
+    counts = iter(tokenizer.count([text for text in texts if len(text) <= cap]))
+    return [next(counts) if len(text) <= cap else len(text) for text in texts]
 
 
 def _lines(text: str, kind: BlockKind) -> Iterator[Slice]:
@@ -115,7 +122,8 @@ def _words(text: str, sentence: Slice, room: int, tokenizer: Tokenizer) -> Itera
 
 def _word_cuts(text: str, base: int, spans: Sequence[tuple[int, int]], room: int) -> Iterator[int]:
     """Indices of the tokens that open a new run: where the following text has the least hash, so that
-    the same words are cut at the same places wherever they stand."""
+    the same words are cut at the same places wherever they stand.
+    """
     start = 0
     while len(spans) - start > room:
         ahead = range(start + max(1, room // 2), start + room + 1)
@@ -143,7 +151,7 @@ def _capped(text: str, start: int, end: int, room: int) -> Iterator[tuple[int, i
 def _checked(text: str, slices: Sequence[Slice], room: int, tokenizer: Tokenizer) -> list[Slice]:
     """The slices with their own counts; a piece of a word may count more alone, and is halved then."""
     done: list[Slice] = []
-    for piece in _counted(text, slices, tokenizer):
+    for piece in _counted(text, slices, room, tokenizer):
         if piece.tokens <= room or piece.end - piece.start < 2:
             done.append(piece)
             continue

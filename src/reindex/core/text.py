@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from reindex.core.packing import Piece, pack
-from reindex.core.splitting import CHARS_PER_TOKEN_MAX, Cut, Slice, split
+from reindex.core.splitting import CHARS_PER_TOKEN_MAX, Cut, Slice, count_fitting, split
 from reindex.core.tokens import ChunkLimits, Tokenizer
 from reindex.model import Block, BlockKind, Chunk
 
@@ -45,7 +45,8 @@ class _Cutter:
         self._opening = 0  # size of the headings right before: what follows them must fit beside them
 
     def cut(self, blocks: Sequence[Block]) -> list[Piece]:
-        counts = self._tokenizer.count([block.text for block in blocks])  # the only count of most text
+        texts = [block.text for block in blocks]
+        counts = count_fitting(texts, self._room, self._tokenizer)  # the only count of most text
         line_before = -1
         for block, tokens in zip(blocks, counts, strict=True):
             level = min(max(block.level, 1), 6) if block.kind is BlockKind.HEADING else 0
@@ -203,4 +204,3 @@ def _last_sentences(piece: Piece, tokenizer: Tokenizer, overlap_tokens: int) -> 
         overlap_tokens -= sentence.tokens
         start = sentence.start
     return start
-

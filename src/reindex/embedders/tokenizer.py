@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-_BATCH_TEXTS_MAX = 4096
+_BATCH_CHARS_MAX = 1 << 17  # the library takes some hundred bytes for each token of a batch
 _REMEMBERED_MAX = 1 << 16  # texts whose count is kept: about 8 MB
 _ADDITIVE = frozenset({"BertPreTokenizer"})  # white space parts words and counts nothing
 
@@ -30,11 +30,15 @@ class ModelTokenizer:
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text. Counts are remembered: an edit leaves most paragraphs as they were."""
         counts: list[int] = []
-        for at in range(0, len(texts), _BATCH_TEXTS_MAX):
-            counts.extend(self._count(texts[at : at + _BATCH_TEXTS_MAX]))
-        return counts
+        first = chars = 0
+        for index, text in enumerate(texts):
+            if chars and chars + len(text) > _BATCH_CHARS_MAX:
+                counts.extend(self._count(texts[first:index]))
+                first, chars = index, 0
+            chars += len(text) + 1
+        return counts + self._count(texts[first:])
 
-    def _count(self, texts: Sequence[str]) -> list[int]:
+    def _count(self, texts: Sequence[str]) -> list[int]:  # one batch
         keys = [blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
         known = self._remembered
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}

@@ -51,8 +51,23 @@ _BY_NAME = {
     "containerfile": _CODE,
     "justfile": _CODE,
     **dict.fromkeys(
-        "readme license licence copying notice changelog changes news authors contributors contributing "
-        "codeowners install todo history".split(),
+        [
+            "readme",
+            "license",
+            "licence",
+            "copying",
+            "notice",
+            "changelog",
+            "changes",
+            "news",
+            "authors",
+            "contributors",
+            "contributing",
+            "codeowners",
+            "install",
+            "todo",
+            "history",
+        ],
         _PLAIN,
     ),
 }
