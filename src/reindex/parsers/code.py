@@ -7,8 +7,6 @@ from reindex.model import Block, BlockKind
 from reindex.parsers.decoding import decode
 from reindex.parsers.lines import Span, cut, indent, is_blank
 
-VERSION = 1
-
 _LINE_CHARS_MAX = 300  # a longer line is data or minified: it defines nothing
 _TITLE_CHARS_MAX = 120
 _METHOD_INDENT_MAX = 4

@@ -8,8 +8,6 @@ from reindex.errors import ParseError
 from reindex.model import Block
 from reindex.parsers import html
 
-VERSION = 1
-
 _UNPACKED_BYTES_MAX = 256 * 1024 * 1024  # more is a zip bomb: documents are 10 to 100 times smaller
 _OLE_MARK = b"\xd0\xcf\x11\xe0"  # an encrypted .docx and an old .doc look the same from outside
 

@@ -6,25 +6,26 @@ from html.parser import HTMLParser
 from reindex.model import Block, BlockKind
 from reindex.parsers.decoding import decode, encodable
 
-VERSION = 1
-
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _DROPPED = frozenset({"script", "style", "template", "noscript", "svg", "iframe", "object"})
 _HEAD_END = frozenset(
     {"body", "main", "article", "section", "div", "p", "header", "nav", "table", "ul", "ol"}
 )
 _BLOCKS = frozenset(
-    [
+    {
         "address",
         "article",
         "aside",
         "blockquote",
         "body",
+        "caption",
         "center",
         "dd",
         "details",
         "dialog",
         "div",
+    }
+    | {
         "dl",
         "dt",
         "fieldset",
@@ -32,32 +33,16 @@ _BLOCKS = frozenset(
         "figure",
         "footer",
         "form",
+        "head",
         "header",
         "hr",
         "html",
         "legend",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-        "caption",
-        "option",
-        "select",
-        "textarea",
-        "title",
-        "head",
-    ]
-) | frozenset(_HEADINGS)
+    }
+    | {"li", "main", "nav", "ol", "option", "p", "pre", "section", "select", "summary", "table", "tbody"}
+    | {"textarea", "tfoot", "thead", "title", "tr", "ul"}
+    | _HEADINGS.keys()
+)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w-]{2,40})", re.IGNORECASE)
 _XML_CHARSET = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w-]{2,40})", re.IGNORECASE)
 _HIDDEN = re.compile(r"<!--|<(script|style)\b(?![^<>]{0,4096}/>)", re.IGNORECASE)

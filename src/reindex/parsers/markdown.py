@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-VERSION = 1
-
 _FRONT_MATTER_LINES_MAX = 500
 _KINDS = {
     "fence": BlockKind.CODE,

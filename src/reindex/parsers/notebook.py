@@ -10,8 +10,6 @@ from reindex.parsers import markdown
 from reindex.parsers.decoding import decode, encodable, normalise_lines
 from reindex.parsers.lines import Span, cut
 
-VERSION = 1
-
 _OUTPUT_LINES_MAX = 12
 _OUTPUT_CHARS_MAX = 1200
 

@@ -9,8 +9,6 @@ from reindex.model import Block, BlockKind
 from reindex.parsers.decoding import encodable, normalise_lines
 from reindex.parsers.lines import cut
 
-VERSION = 1
-
 _LOCK = Lock()  # pdfium keeps global state: two threads in it crash the process
 _HYPHEN_AT_LINE_END = re.compile("[\ufffe\u00ad]\n?")
 

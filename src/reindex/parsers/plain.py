@@ -4,8 +4,6 @@ from reindex.model import Block
 from reindex.parsers.decoding import decode
 from reindex.parsers.lines import cut
 
-VERSION = 1
-
 
 def parse(content: bytes) -> tuple[Block, ...]:
     """Every run of lines that are not blank is a paragraph."""

@@ -5,85 +5,57 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 
 from reindex.errors import ParseError
 from reindex.model import Block
-from reindex.parsers import code, docx, html, markdown, notebook, pdf, plain, rst, table
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A parser, the version of its code, and the library under it (its distribution's name)."""
+    """A parser (the name of its module here), the version of its code, and the library under it.
 
-    name: str
-    parse: Callable[[bytes], tuple[Block, ...]]
+    Raise `version` whenever the module gives other blocks for the same bytes: every document of that
+    format is parsed again then, and its unchanged chunks cost nothing.
+    """
+
+    module: str
     version: int
-    library: str = ""
+    library: str = ""  # the distribution's name
+
+    def parser(self) -> Callable[[bytes], tuple[Block, ...]]:
+        """Imported when the first document needs it: all of them together cost 40 ms."""
+        parse: Callable[[bytes], tuple[Block, ...]] = import_module(f"reindex.parsers.{self.module}").parse
+        return parse
 
 
-_PLAIN = _Format("text", plain.parse, plain.VERSION)
-_MARKDOWN = _Format("markdown", markdown.parse, markdown.VERSION, "markdown-it-py")
-_RST = _Format("rst", rst.parse, rst.VERSION)
-_HTML = _Format("html", html.parse, html.VERSION)
-_CODE = _Format("code", code.parse, code.VERSION)
-_NOTEBOOK = _Format("notebook", notebook.parse, notebook.VERSION, "markdown-it-py")
-_TABLE = _Format("table", table.parse, table.VERSION)
-_PDF = _Format("pdf", pdf.parse, pdf.VERSION, "pypdfium2")
-_DOCX = _Format("docx", docx.parse, docx.VERSION, "mammoth")
-
-_SUFFIXES: dict[_Format, str] = {
+_PLAIN = _Format("plain", 1)
+_CODE = _Format("code", 1)
+_FORMATS = {
     _PLAIN: "txt text log adoc org tex",
-    _MARKDOWN: "md markdown mdx",
-    _RST: "rst rest",
-    _HTML: "html htm xhtml",
-    _CODE: "py pyi js mjs cjs ts tsx jsx go rs java c h cc cpp hpp cs rb php sh bash sql toml yaml yml ini cfg "
-    "json css kt swift lua pl r scala proto graphql tf",
-    _NOTEBOOK: "ipynb",
-    _TABLE: "csv tsv",
-    _PDF: "pdf",
-    _DOCX: "docx",
+    _Format("markdown", 1, "markdown-it-py"): "md markdown mdx",
+    _Format("rst", 1): "rst rest",
+    _Format("html", 1): "html htm xhtml",
+    _CODE: "py pyi js mjs cjs ts tsx jsx go rs java c h cc cpp hpp cs rb php sh bash sql toml yaml yml ini "
+    "cfg json css kt swift lua pl r scala proto graphql tf",
+    _Format("notebook", 1, "markdown-it-py"): "ipynb",
+    _Format("table", 1): "csv tsv",
+    _Format("pdf", 1, "pypdfium2"): "pdf",
+    _Format("docx", 1, "mammoth"): "docx",
 }
-_BY_SUFFIX = {f".{suffix}": form for form, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
-_BY_NAME = {
-    "makefile": _CODE,
-    "gnumakefile": _CODE,
-    "dockerfile": _CODE,
-    "containerfile": _CODE,
-    "justfile": _CODE,
-    **dict.fromkeys(
-        [
-            "readme",
-            "license",
-            "licence",
-            "copying",
-            "notice",
-            "changelog",
-            "changes",
-            "news",
-            "authors",
-            "contributors",
-            "contributing",
-            "codeowners",
-            "install",
-            "todo",
-            "history",
-        ],
-        _PLAIN,
-    ),
-}
+_CODE_NAMES = ("Makefile", "GNUmakefile", "Dockerfile", "Containerfile", "Justfile")
+_PLAIN_NAMES = (
+    *("Authors", "Changelog", "Changes", "Codeowners", "Contributing", "Contributors", "Copying", "History"),
+    *("Install", "Licence", "License", "News", "Notice", "Readme", "Todo"),
+)
+_BY_SUFFIX = {f".{suffix}": form for form, suffixes in _FORMATS.items() for suffix in suffixes.split()}
+_BY_NAME = {name.lower(): _CODE for name in _CODE_NAMES} | {name.lower(): _PLAIN for name in _PLAIN_NAMES}
 
 KNOWN_SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
 """Lower case, with the dot."""
 
 KNOWN_NAMES: frozenset[str] = frozenset(
-    spelling
-    for name in _BY_NAME
-    for spelling in (
-        name,
-        name.upper(),
-        name.capitalize(),
-        name.replace("makefile", "Makefile").replace("gnu", "GNU"),
-    )
+    spelling for name in (*_CODE_NAMES, *_PLAIN_NAMES) for spelling in (name, name.lower(), name.upper())
 )
 """Whole names of files without a suffix, in the spellings people use."""
 
@@ -96,16 +68,16 @@ def parser_version(path: str) -> str:
 
 
 def parse_document(path: str, content: bytes) -> tuple[Block, ...]:
-    """The blocks of a document in reading order; none for an empty one. Raises ParseError and nothing else."""
+    """The blocks of a document in reading order; none for an empty one. Raises nothing but ParseError."""
     form = _format(path)
     try:
-        return form.parse(content)
+        return form.parser()(content)
     except ParseError:
         raise
     except Exception as error:  # vendor code: whatever it raises, this file is at fault
         cause = f"{type(error).__name__}: {error}"[:500]
         raise ParseError(
-            f"the {form.name} parser failed: {cause}", "open the file and save it again"
+            f"the {form.module} parser failed: {cause}", "open the file and save it again"
         ) from error
 
 
@@ -118,7 +90,7 @@ def _format(path: str) -> _Format:
 
 @cache
 def _version(form: _Format) -> str:
-    own = f"{form.name}/{form.version}"
+    own = f"{form.module}/{form.version}"
     return f"{own}+{form.library}/{_library_version(form.library)}" if form.library else own
 
 

@@ -11,8 +11,6 @@ from reindex.model import Block, BlockKind
 from reindex.parsers.decoding import decode
 from reindex.parsers.lines import Span, cut, indent, is_blank
 
-VERSION = 1
-
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*$")
 _DIRECTIVE = re.compile(r"\.\. +(\||[\w:.+-]+::|_|\[)|\.\.\s*$|\.\. ")
 _CODE = re.compile(

@@ -10,8 +10,6 @@ from reindex.errors import ParseError
 from reindex.model import Block, BlockKind
 from reindex.parsers.decoding import decode
 
-VERSION = 1
-
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_CHARS = 64 * 1024
 _SAMPLE_ROWS = 20
