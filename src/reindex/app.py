@@ -1,23 +1,32 @@
-"""The composition root: the only module that names concrete classes and puts them together."""
+"""The composition root: the only module that names concrete classes and puts them together.
+
+What only some commands need is imported where it is made: imports are most of what a short command costs.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reindex.clock import SystemClock
-from reindex.core.identity import Recipe
-from reindex.embedders.catalog import ModelCatalog
 from reindex.parsers.registry import KNOWN_NAMES, KNOWN_SUFFIXES
 from reindex.ports import Clock, Embedder
-from reindex.preparing import Preparer
-from reindex.search import Reader
 from reindex.settings import Settings
 from reindex.sources.files import FileSource
 from reindex.stores.ledger import Ledger
-from reindex.writer import Writer, open_writer
 
-EmbedderFactory = Callable[[Recipe], Embedder]
+if TYPE_CHECKING:
+    from reindex.core.identity import Recipe
+    from reindex.embedders.catalog import ModelCatalog
+    from reindex.preparing import Preparer
+    from reindex.search import Reader
+    from reindex.vectors import Vector
+    from reindex.writer import Writer
+
+EmbedderFactory = Callable[["Recipe"], Embedder]
 
 
 @dataclass(slots=True)
@@ -55,6 +64,8 @@ class App:
     @contextmanager
     def writer(self, command: str, warn: Callable[[str], None]) -> Iterator[Writer]:
         """The stores, locked, consistent and open for writing."""
+        from reindex.writer import open_writer
+
         grace_s = self.settings.index.reader_grace_s
         with open_writer(self.data_dir, command, self.clock, grace_s, warn) as writer:
             yield writer
@@ -71,6 +82,8 @@ class App:
 
     def catalog(self, ledger: Ledger | None, *, is_writable: bool = False) -> ModelCatalog:
         """Models, with their digests remembered in the ledger."""
+        from reindex.embedders.catalog import ModelCatalog
+
         if ledger is None:
             return ModelCatalog(self.base_dir)
         if not is_writable:
@@ -79,7 +92,8 @@ class App:
 
     def preparer(self, recipe: Recipe, catalog: ModelCatalog, sources: Mapping[str, FileSource]) -> Preparer:
         """What makes documents ready by a recipe. Loads the tokenizer, not the model."""
-        from reindex.embedders.tokenizer import ModelTokenizer  # here, because it loads a library
+        from reindex.embedders.tokenizer import ModelTokenizer
+        from reindex.preparing import Preparer
 
         tokenizer = ModelTokenizer(catalog.find_for(recipe).tokenizer_file)
         return Preparer(sources, recipe, tokenizer, tokenizer.special_tokens, self.clock)
@@ -88,20 +102,23 @@ class App:
         """The lane that embeds for a recipe. The model itself is loaded with the first text."""
         if self.embedder_for is not None:
             return self.embedder_for(recipe)
-        from reindex.embedders.local import LocalEmbedder  # imports numpy
+        from reindex.embedders.local import LocalEmbedder
 
         directory = catalog.find_for(recipe).directory
         return LocalEmbedder(directory, recipe.space, self.settings.embedding.threads)
 
     def reader(self) -> Reader:
         """A reader that keeps the query model once it is loaded."""
+        from reindex.search import Reader
+
         embedders: dict[bytes, Embedder] = {}
 
-        def embed_query(recipe: Recipe, sent: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        def embed_query(recipe: Recipe, sent: str) -> Vector:
             key = recipe.space.fingerprint
             if key not in embedders:
                 with self.ledger() as ledger:
                     embedders[key] = self.embedder(recipe, self.catalog(ledger))
-            return embedders[key].embed([sent])[0]
+            vector: Vector = embedders[key].embed([sent])[0]
+            return vector
 
         return Reader(self.data_dir, embed_query)

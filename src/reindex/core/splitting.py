@@ -15,6 +15,7 @@ CHARS_PER_TOKEN_MAX = 24
 100 characters is a single unknown token, and a chunk of five million characters would fit."""
 
 _WINDOW_CHARS = 1 << 15
+_RUNS_PER_ROOM = 8
 _HASHED_CHARS = 24
 _SENTENCE_END = re.compile(r"[.!?…:;]['\")\]*_]*\s+|[。！？；]")
 _SENTENCE_ENDS = tuple(".!?…:;。！？；|")
@@ -103,7 +104,7 @@ def _sentences(text: str, line: Slice) -> Iterator[Slice]:
 
 
 def _words(text: str, sentence: Slice, room: int, tokenizer: Tokenizer) -> Iterator[Slice]:
-    """Runs of words of half to all of the room. The tokenizer sees windows: memory stays bounded."""
+    """Short runs of words, to be packed. The tokenizer sees windows: memory stays bounded."""
     at = sentence.start
     cut = sentence.cut
     while at < sentence.end:
@@ -125,8 +126,9 @@ def _word_cuts(text: str, base: int, spans: Sequence[tuple[int, int]], room: int
     the same words are cut at the same places wherever they stand.
     """
     start = 0
-    while len(spans) - start > room:
-        ahead = range(start + max(1, room // 2), start + room + 1)
+    most = max(2, room // _RUNS_PER_ROOM)
+    while len(spans) - start > most:
+        ahead = range(start + most // 2, start + most + 1)
         whole = [index for index in ahead if spans[index][0] >= spans[index - 1][1]] or ahead
         gaps = [index for index in whole if spans[index][0] > spans[index - 1][1]] or whole
         start = min(gaps, key=lambda index: (_weight(text, base + spans[index][0]), -index))

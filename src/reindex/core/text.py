@@ -177,20 +177,19 @@ def _overlapped(drafts: list[_Draft], tokenizer: Tokenizer, limits: ChunkLimits)
 
 def _tail(draft: _Draft, tokenizer: Tokenizer, overlap_tokens: int) -> tuple[str, int]:
     """The last whole pieces, else sentences, of at most `overlap_tokens`, and the line they begin at."""
-    parts: list[str] = []
-    line = 0
+    start = draft.last
     left = overlap_tokens
-    for piece in reversed(draft.pieces[draft.first : draft.last]):
+    while start > draft.first:
+        piece = draft.pieces[start - 1]
         if piece.level or piece.size > left or piece.cut is Cut.WORD:
             break
-        parts[:0] = [piece.text, piece.glue]
         left -= piece.size
-        line = piece.line_start
-    if parts:
-        return "".join(parts[:-1]), line
+        start -= 1
+    if start < draft.last:
+        return replace(draft, first=start, overlap="").text, draft.pieces[start].line_start
     last = draft.pieces[draft.last - 1]
-    start = _last_sentences(last, tokenizer, overlap_tokens)
-    return last.text[start:], min(last.line_start + last.text.count("\n", 0, start), last.line_end)
+    at = _last_sentences(last, tokenizer, overlap_tokens)
+    return last.text[at:], min(last.line_start + last.text.count("\n", 0, at), last.line_end)
 
 
 def _last_sentences(piece: Piece, tokenizer: Tokenizer, overlap_tokens: int) -> int:

@@ -74,7 +74,7 @@ class EstimateTokenizer:
     _PIECE = re.compile(
         r"[A-Za-z0-9](?=[A-Za-z0-9]{19})|[A-Z]?[a-z]{1,6}|[A-Z]{1,2}|[0-9]{1,3}|[ \t]*\n\s*|[ \t]{2,}"
         r"| (?=[\u0370-\u03ff\u0590-\u07ff])|([!-/:-@\[-`{-~])\1{0,3}|[\u0080-\u07ff]|[\u0800-\uffff]{1,2}"
-        r"|[\U00010000-\U0010ffff]"
+        r"|[\U00010000-\U0010ffff]|[\x00-\x08\x0e-\x1f\x7f]"
     )
 
     def count(self, texts: Sequence[str]) -> list[int]:
