@@ -130,9 +130,8 @@ def report(name: str, changes: Sequence[Change], chunker: Chunker) -> None:
     lines = sum(change.changed_tokens for change in changes)
     mean, median = sum(sizes) / len(sizes), sorted(sizes)[len(sizes) // 2]
     small = sum(size < 30 for size in sizes) / len(sizes)
-    print(
-        f"{name:<34}{embedded / files:>7.3f}{embedded / lines:>7.2f}{mean:>7.0f}{median:>7}{small:>7.1%}{cpu_s:>7.1f}"
-    )
+    ratios = f"{embedded / files:>7.3f}{embedded / lines:>7.2f}"
+    print(f"{name:<34}{ratios}{mean:>7.0f}{median:>7}{small:>7.1%}{cpu_s:>7.1f}")
 
 
 def simpler(tokenizer: Remembering, max_tokens: int) -> dict[str, Chunker]:

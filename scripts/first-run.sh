@@ -6,9 +6,9 @@ reindex=$1
 echo "indexing data/ with config.toml ..."
 "$reindex" sync
 for question in \
-    "How long do we keep raw parcel scans?" \
-    "What should I do when I am paged at night?" \
-    "Who approves a schema change?"; do
+    "Can a sorting centre keep working when its internet connection is cut, and for how long?" \
+    "everyone reloads the status page and the database is overwhelmed" \
+    "仕分け機の時計がずれたときはどうすればよいですか"; do
     echo
     echo "\$ reindex query \"$question\" -k 3"
     "$reindex" query "$question" -k 3

@@ -73,8 +73,10 @@ class Pipeline:
         Raises ModelError, EmbeddingError and StoreError; what was published until then stays.
         """
         plan = changes.plan
-        work = [*plan.moved, *plan.changed, *plan.added]
-        total = sum(observation.stats[name].size_bytes for name in work if name in observation.stats)
+        sizes = {name: stat.size_bytes for name, stat in observation.stats.items()}
+        # Small ones first, so that a backlog becomes searchable document by document from the start.
+        work = [*plan.moved, *plan.changed, *sorted(plan.added, key=lambda name: (sizes[name], name))]
+        total = sum(sizes[name] for name in work)
         self._progress.phase("indexing", total, "B")
         commits_before = self._writer.data_commits
         failures: list[Failure] = []

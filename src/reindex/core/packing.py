@@ -60,7 +60,7 @@ def pack(pieces: Sequence[Piece], room: int) -> list[tuple[int, int]]:
     never parted from what follows it if both fit.
     """
     target = max(1, int(room * TARGET_SHARE))
-    groups = _tied(pieces, max(2, target // _SMALL_SHARE))
+    groups = _tied(pieces, target // _SMALL_SHARE)
     starts = [first for first, _ in groups]
     sizes = [sum(piece.size for piece in pieces[first:last]) for first, last in groups]
     costs = [_cut_cost(pieces, first) for first in starts]

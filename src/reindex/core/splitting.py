@@ -87,7 +87,7 @@ def _lines(text: str, kind: BlockKind) -> Iterator[Slice]:
             yield Slice(at, at + len(line), 0, cut)
             cut = Cut.LINE if not wrapped or line.endswith(_SENTENCE_ENDS) else Cut.WRAP
         else:
-            cut = max(Cut.PARAGRAPH, Cut.BLOCK if at == 0 else Cut.PARAGRAPH)
+            cut = Cut.PARAGRAPH
         at = end + 1
 
 
@@ -126,9 +126,9 @@ def _word_cuts(text: str, base: int, spans: Sequence[tuple[int, int]], room: int
     the same words are cut at the same places wherever they stand.
     """
     start = 0
-    most = max(2, room // _RUNS_PER_ROOM)
+    most = max(1, room // _RUNS_PER_ROOM)
     while len(spans) - start > most:
-        ahead = range(start + most // 2, start + most + 1)
+        ahead = range(start + max(1, most // 2), start + most + 1)
         whole = [index for index in ahead if spans[index][0] >= spans[index - 1][1]] or ahead
         gaps = [index for index in whole if spans[index][0] > spans[index - 1][1]] or whole
         start = min(gaps, key=lambda index: (_weight(text, base + spans[index][0]), -index))

@@ -22,13 +22,14 @@ def chunk_document(blocks: Sequence[Block], tokenizer: Tokenizer, limits: ChunkL
     A chunk's text is the raw text of its blocks, joined as in the source. Line numbers and heading paths
     are reported, and decide nothing. Time is linear in the text.
     """
-    room = limits.max_tokens - limits.overlap_tokens
+    overlap_tokens = min(limits.overlap_tokens, limits.max_tokens // 2)
+    room = limits.max_tokens - overlap_tokens
     join = 0 if tokenizer.additive else _JOIN_TOKENS_MAX
     pieces = _Cutter(tokenizer, room, join).cut(blocks)
     drafts = [_Draft(pieces, first, last) for first, last in pack(pieces, room + join)]
     drafts = _counted(drafts, tokenizer, room)
-    if limits.overlap_tokens:
-        drafts = _overlapped(drafts, tokenizer, limits)
+    if overlap_tokens:
+        drafts = _overlapped(drafts, tokenizer, ChunkLimits(limits.max_tokens, overlap_tokens))
     return tuple(draft.chunk() for draft in drafts if draft.text)
 
 
@@ -68,30 +69,28 @@ class _Cutter:
         whole = Slice(0, len(block.text), tokens, Cut.BLOCK)
         fits = tokens <= room and len(block.text) <= room * CHARS_PER_TOKEN_MAX
         slices = [whole] if fits else split(block.text, block.kind, room, self._tokenizer)
-        end = line = 0
+        end, line = 0, block.line_start
         for index, piece in enumerate(slices):
             between = block.text[end : piece.start]
-            line += between.count("\n")
             text = block.text[piece.start : piece.end]
-            lines = text.count("\n")
-            first = min(block.line_start + line, block.line_end)
-            last = block.line_end if index == len(slices) - 1 else min(first + lines, block.line_end)
+            first = line + between.count("\n")
+            line = first + text.count("\n")
+            end = piece.end
+            is_last = index == len(slices) - 1
             self._pieces.append(
                 Piece(
                     text,
-                    between if index else glue,
-                    piece.tokens,
-                    max(1, piece.tokens + self._join, -(-len(text) // CHARS_PER_TOKEN_MAX)),
-                    piece.cut if index else Cut.BLOCK,
-                    0 if index else level,
-                    self._path[-1][0] if self._path else 0,
-                    first,
-                    last,
-                    self._headings,
+                    glue=between if index else glue,
+                    tokens=piece.tokens,
+                    size=max(1, piece.tokens + self._join, -(-len(text) // CHARS_PER_TOKEN_MAX)),
+                    cut=piece.cut if index else Cut.BLOCK,
+                    level=0 if index else level,
+                    depth=self._path[-1][0] if self._path else 0,
+                    line_start=min(first, block.line_end),
+                    line_end=block.line_end if is_last else min(line, block.line_end),
+                    headings=self._headings,
                 )
             )
-            line += lines
-            end = piece.end
         opening = self._opening + self._pieces[-1].size if level and self._pieces else 0
         self._opening = opening if opening <= self._room // 2 else 0
 

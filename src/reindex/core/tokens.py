@@ -24,16 +24,8 @@ class ChunkLimits:
     """The sizes of chunks in tokens.
 
     `max_tokens` is the room for text (special tokens and prompt are taken off already); `overlap_tokens`
-    is how much of a chunk's end the next one may repeat, inside that room.
+    is how much of a chunk's end the next one may repeat, inside that room and up to half of it.
     """
 
     max_tokens: int
     overlap_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        assert self.max_tokens >= MAX_TOKENS_MIN, "settings refuse a smaller limit"
-        assert 0 <= self.overlap_tokens <= self.max_tokens // 2, "settings refuse a larger overlap"
-
-
-MAX_TOKENS_MIN = 16
-"""The least limit: a single character may take six tokens, and a chunk should hold some words."""

@@ -32,7 +32,7 @@ _SQL = re.compile(
     r"(?:create|alter|drop)\s+(?:or\s+replace\s+|temp\w*\s+|unique\s+)*\w+\s+[\w\"`\[(]", re.IGNORECASE
 )
 _SECTION = re.compile(r"\[\[?[^\[\]]+\]\]?\s*(?:[#;].*)?$")
-_YAML_KEY = re.compile(r"[\w.\"'/-]+\s*:\s*(?:#.*)?$")
+_YAML_KEY = re.compile(r"(?!(?:else|try|finally|except|default|then)\b)[\w.\"'/-]+\s*:\s*(?:#.*)?$")
 _MAKE_TARGET = re.compile(r"[\w./%$(){}-]+(?:\s+[\w./%$(){}-]+)*\s*::?(?!=)(?:\s|$)")
 _DOCKER_STAGE = re.compile(r"FROM\s+\S", re.IGNORECASE)
 _LEADS = ("@", "#[", "///", "//!", "/**", " *", "#", "//", "--", "template")
@@ -56,7 +56,7 @@ def _spans(lines: Sequence[str]) -> Iterator[Span]:
                 yield Span(BlockKind.CODE, start, at)
             start = -1
             continue
-        level = _level(line)
+        level = _level(line, lines[at + 1] if at + 1 < len(lines) else "")
         if level:
             lead = _lead(lines, at, start)
             if 0 <= start < lead:
@@ -81,7 +81,7 @@ def _lead(lines: Sequence[str], at: int, start: int) -> int:
     return first
 
 
-def _level(line: str) -> int:
+def _level(line: str, below: str) -> int:
     """1 or 2 when the line defines something, else 0."""
     depth = indent(line)
     if len(line) > _LINE_CHARS_MAX or depth > _METHOD_INDENT_MAX:
@@ -90,7 +90,9 @@ def _level(line: str) -> int:
     if depth:
         return 2 if _DEFINITION.match(code) or _MEMBER.match(code) else 0
     rules = (_DEFINITION, _ASSIGNED, _MEMBER, _SHELL, _SQL, _SECTION, _YAML_KEY, _DOCKER_STAGE)
-    return 1 if any(rule.match(code) for rule in rules) or _is_c_function(code) or _is_target(code) else 0
+    return (
+        1 if any(rule.match(code) for rule in rules) or _is_c_function(code) or _is_target(code, below) else 0
+    )
 
 
 def _is_c_function(code: str) -> bool:
@@ -102,12 +104,9 @@ def _is_c_function(code: str) -> bool:
     )
 
 
-def _is_target(code: str) -> bool:
-    return (
-        ":" in code
-        and code.split(":", 1)[0] not in ("http", "https", "else", "default")
-        and bool(_MAKE_TARGET.match(code))
-    )
+def _is_target(code: str, below: str) -> bool:
+    """A rule of a Makefile: only its recipe, which begins with a tab, tells it from `name: value`."""
+    return below.startswith("\t") and bool(_MAKE_TARGET.match(code))
 
 
 def _title(line: str) -> str:
