@@ -56,16 +56,16 @@ def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
     if settings.embedding.cache_max_gb:
         limit = int(settings.embedding.cache_max_gb * 1e9)
         evicted = writer.cache.evict(limit, _keys_in_use(writer))
-    writer.ledger.jobs.forget_done(writer.clock.now() - JOBS_KEPT_S)
     return GarbageReport(versions_removed, tables_removed, evicted, before, folder_bytes(writer.data_dir))
 
 
-def close_stale_jobs(writer: Writer) -> None:
-    """Local jobs that a killed run left open: what they embedded is in the cache; the rest is planned."""
+def tidy_jobs(writer: Writer) -> None:
+    """Close local jobs that a killed run left open (their vectors are in the cache), and bound the history."""
     for job in writer.ledger.jobs.open(Lane.LOCAL):
         writer.ledger.jobs.change_state(
             job.number, JobState.CANCELLED, writer.clock.now(), "the run that made it was interrupted"
         )
+    writer.ledger.jobs.forget_done(writer.clock.now() - JOBS_KEPT_S)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -71,7 +71,8 @@ class Preparer:
         try:
             chunks = chunk_document(parse_document(name.path, found.content), self._tokenizer, self._limits)
         except ParseError as error:
-            return self._failure(name, found.revision, parser, error.message)
+            reason = f"{error.message} ({error.hint})" if error.hint else error.message
+            return self._failure(name, found.revision, parser, reason)
         keys = [embedding_key(self._fingerprint, self.text_sent(chunk)) for chunk in chunks]
         layout = layout_of(name, found.revision, parser, chunks, keys, self._clock.now())
         return Prepared(layout, chunks, found.stat.size_bytes)

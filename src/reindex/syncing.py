@@ -9,7 +9,7 @@ from reindex.core.generations import GenerationState
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog, recipe_for
 from reindex.errors import ConfigError
-from reindex.maintenance import close_stale_jobs, maintain
+from reindex.maintenance import maintain, tidy_jobs
 from reindex.observe import Observation, observe
 from reindex.pipeline import Pipeline, remember
 from reindex.report import PassReport, Progress
@@ -27,7 +27,7 @@ def sync(app: App, progress: Progress, *, accept_deletes: bool) -> PassReport:
     started = time.monotonic()
     report = PassReport()
     with app.writer("sync", progress.warn) as writer:
-        close_stale_jobs(writer)
+        tidy_jobs(writer)
         sources = app.sources()
         progress.phase("scanning", 0, "files")
         observation = observe(list(sources.values()), writer.ledger.files, app.clock, progress.advance)
@@ -124,6 +124,11 @@ def _report_sources(observation: Observation, writer: Writer, report: PassReport
 
 
 def _count_unworked(changes: Changes, report: PassReport) -> None:
+    if changes.plan.reparsed:
+        report.notices.append(
+            f"{changes.plan.reparsed} documents are parsed again, because parser or chunker are of another"
+            " version; chunks that stay the same cost nothing"
+        )
     report.documents.unchanged = changes.plan.unchanged
     report.documents.held = len(changes.held)
     report.documents.pending = changes.pending

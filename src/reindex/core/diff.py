@@ -21,6 +21,7 @@ class Plan:
     """Every document in exactly one place. `moved` maps the new name to the old one.
 
     `failed` are at a revision that is known to fail permanently; what was recorded of them stays served.
+    `reparsed` counts those of `changed` whose content is the same: the code that parses them is another.
     """
 
     added: tuple[DocumentName, ...]
@@ -29,6 +30,7 @@ class Plan:
     deleted: tuple[DocumentName, ...]
     unchanged: int
     failed: tuple[DocumentName, ...]
+    reparsed: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -69,6 +71,7 @@ def plan(
         deleted=tuple(sorted(name for name in gone if name not in left)),
         unchanged=unchanged,
         failed=tuple(sorted(failed)),
+        reparsed=sum(recorded[name].revision == desired[name] for name in changed),
     )
 
 
