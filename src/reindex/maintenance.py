@@ -60,7 +60,7 @@ def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
 
 
 def tidy_jobs(writer: Writer) -> None:
-    """Close local jobs that a killed run left open (their vectors are in the cache), and bound the history."""
+    """Close local jobs that a killed run left open (their vectors are cached); bound the history."""
     for job in writer.ledger.jobs.open(Lane.LOCAL):
         writer.ledger.jobs.change_state(
             job.number, JobState.CANCELLED, writer.clock.now(), "the run that made it was interrupted"
