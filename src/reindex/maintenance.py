@@ -85,8 +85,6 @@ def _prune_live_table(writer: Writer) -> int:
     if generation is None or generation.state is not GenerationState.LIVE:
         return 0
     before = len(versions_on_disk(writer.data_dir, generation.table))
-    writer.table().optimise()
-    writer.adopt_version()
     writer.table().prune(writer.oldest_version_in_reach(), orphans=True)
     writer.adopt_version()
     return max(0, before - len(versions_on_disk(writer.data_dir, generation.table)))

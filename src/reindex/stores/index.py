@@ -14,10 +14,12 @@ from reindex.core.layout import DocumentLayout, decode_layout, encode_layout
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.stores import lance
 from reindex.stores.manifests import manifest_path, versions_on_disk
+from reindex.stores.stop_words import ENGLISH
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
 
+PRUNE_MARGIN_S = 60.0
 _SCAN_ROWS = 4096
 _IDS_PER_DELETE = 20_000
 _FOREVER = timedelta(days=36_500)
@@ -75,7 +77,7 @@ class GenerationTable:
             table.set_unenforced_primary_key([lance.ROW_ID])
             table.create_index(lance.ROW_ID, config=BTree())
             table.create_index(lance.DOCUMENT, config=BTree())
-            table.create_index(lance.TEXT, config=FTS(base_tokenizer="icu"))
+            table.create_index(lance.TEXT, config=FTS(base_tokenizer="icu", custom_stop_words=ENGLISH))
         return GenerationTable(table, name, data_dir, dimensions)
 
     @staticmethod
@@ -162,16 +164,19 @@ class GenerationTable:
             self._table.optimize(cleanup_older_than=_FOREVER)
         return self.version
 
-    def prune(self, oldest_needed: int, *, orphans: bool) -> int:
+    def prune(self, oldest_needed: int, *, orphans: bool, margin_s: float = PRUNE_MARGIN_S) -> int:
         """Remove the versions before `oldest_needed`, and files that no version names if `orphans`.
 
-        The cut is that version's own time of creation, because LanceDB's limit is about creation.
+        The cut is that version's own time of creation, because LanceDB's limit is about creation; it wants an
+        age, and takes it from the moment when its own compaction is done. So the table is compacted before,
+        and the margin is far longer than what a second, empty compaction takes.
         """
+        self.optimise()
         with lance.clear_errors(f"pruning table {self.name}"):
             created = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}
             cut = created.get(oldest_needed)
             if cut is not None:
-                age = timedelta(seconds=max(0.0, time.time() - cut.timestamp()) + 0.002)
+                age = timedelta(seconds=max(0.0, time.time() - cut.timestamp()) + margin_s)
                 self._table.optimize(cleanup_older_than=age, delete_unverified=orphans)
         return self.version
 

@@ -1,0 +1,41 @@
+"""Folders for commands to run in."""
+
+import shutil
+
+import pytest
+
+from doubles import paragraphs
+from processes import CONFIG, ODD_NAMES, Place
+
+
+@pytest.fixture
+def empty_place(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return Place(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _indexed_folder(tmp_path_factory):
+    place = Place(tmp_path_factory.mktemp("indexed"))
+    (place.folder / "docs").mkdir()
+    (place.folder / "config.toml").write_text(CONFIG)
+    place.write("guide/harbour.md", "# Harbour\n\n## Lanterns\n\n" + paragraphs(1, 2, 3))
+    place.write("guide/orchard.txt", paragraphs(4, 5))
+    for number, name in enumerate(ODD_NAMES):
+        place.write(name, f"# Odd\n\nThe odd name number{number} is kept as it is.\n")
+    place.write("broken.md", b"a NUL \0 in it")
+    place.write("secret/key.md", "hidden")
+    place.write(".gitignore", "secret/\n")
+    place.write("picture.png", b"\x89PNG")
+    place.first_sync = place.run("sync", "--json")
+    return place
+
+
+@pytest.fixture
+def place(_indexed_folder, tmp_path):
+    """A copy of a folder that was indexed once: nine documents, one of them broken."""
+    shutil.copytree(_indexed_folder.folder, tmp_path / "copy", symlinks=True)
+    copy = Place(tmp_path / "copy")
+    copy.first_sync = _indexed_folder.first_sync
+    return copy

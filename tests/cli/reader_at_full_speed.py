@@ -1,0 +1,46 @@
+"""Asks without a pause until the file `stop` is there, and counts every answer that is not whole.
+
+The folder's index has documents of the same number of chunks, each chunk saying its document's revision.
+"""
+
+import json
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from doubles import House
+from reindex.search import SearchMode
+
+
+def main(folder, documents, chunks):
+    house = House(folder)
+    reader = house.reader()
+    counts = {"answers": 0, "errors": [], "short": 0, "doubled": 0, "mixed": 0}
+    versions = set()
+    while not (folder / "stop").exists():
+        for mode in (SearchMode.TEXT, SearchMode.VECTOR):
+            try:
+                found = reader.search("revision", k=4 * documents * chunks, mode=mode)
+            except Exception as error:
+                counts["errors"].append(f"{type(error).__name__}: {error}")
+                continue
+            by_path = defaultdict(list)
+            for hit in found.hits:
+                by_path[hit.path].append(hit)
+            counts["answers"] += 1
+            counts["short"] += len(by_path) < documents or any(len(h) < chunks for h in by_path.values())
+            counts["doubled"] += any(len(hits) > chunks for hits in by_path.values())
+            counts["mixed"] += any(
+                len({re.search(r"revision (\d+)", hit.text)[1] for hit in hits}) > 1
+                for hits in by_path.values()
+            )
+            versions.add(found.version)
+        if counts["answers"] == 2:
+            print("ready", flush=True)
+    print(json.dumps(counts | {"versions": len(versions)}), flush=True)
+
+
+main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

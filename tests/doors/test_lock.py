@@ -1,0 +1,57 @@
+"""One writer, by a lock that dies with its process."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from reindex.errors import LockedError, StoreError
+from reindex.stores.lock import lock_holder, writer_lock
+
+HOLDER = """
+import sys, signal
+from pathlib import Path
+from reindex.stores.lock import writer_lock
+with writer_lock(Path(sys.argv[1]), "sync", 1.0):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_writer_is_told_who_has_it(tmp_path, holder):
+    with pytest.raises(LockedError, match=rf"process {holder.pid} \(reindex sync\)"):
+        with writer_lock(tmp_path, "gc", 2.0):
+            pass
+    assert lock_holder(tmp_path)["pid"] == holder.pid
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert lock_holder(tmp_path) is None
+    with writer_lock(tmp_path, "sync", 2.0):
+        assert lock_holder(tmp_path)["pid"] == os.getpid()
+
+
+def test_asking_makes_nothing(tmp_path):
+    assert lock_holder(tmp_path / "none") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="can't be written"):
+        with writer_lock(tmp_path / "file" / "index", "sync", 1.0):
+            pass
