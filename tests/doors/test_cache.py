@@ -4,8 +4,8 @@ import sqlite3
 
 import numpy as np
 import pytest
-from doubles import hash_vectors
 
+from doubles import hash_vectors
 from reindex.errors import EmbeddingError, NewerFormatError
 from reindex.model import EmbeddingKey
 from reindex.stores.cache import FILE, VectorCache

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from doubles import hash_vectors
 
+from doubles import hash_vectors
 from reindex.core.identity import EmbeddingSpace, Recipe, chunk_ids, document_id, embedding_key
 from reindex.core.layout import DocumentLayout, Place
 from reindex.model import DocumentName, Revision
