@@ -20,7 +20,7 @@ from reindex.ports import Embedder
 from reindex.preparing import Prepared, Preparer
 from reindex.report import PassReport, Progress
 from reindex.sources.files import RootState
-from reindex.stores.document_rows import recorded_from
+from reindex.stores.document_rows import RecordedDocument, recorded_from
 from reindex.stores.failure_rows import Failure
 from reindex.stores.index import ChunkRow, TableChanges
 from reindex.writer import Writer
@@ -35,6 +35,7 @@ class _Update:
     prepared: Prepared
     new_rows: tuple[tuple[int, str], ...]  # position among the chunks, chunk id
     rows_gone: tuple[str, ...]
+    is_new: bool
 
 
 @dataclass(slots=True)
@@ -107,16 +108,14 @@ class Pipeline:
         """Compare chunk ids with what the ledger recorded: rows that stay are neither written nor deleted."""
         layout = prepared.layout
         ids = layout.chunk_ids()
-        old = set(self._recorded_ids(layout.name))
+        recorded = self._writer.ledger.documents.one(self._generation.number, layout.name)
+        old = set(_row_ids(layout.name, recorded))
         return _Update(
             prepared,
             new_rows=tuple((position, row) for position, row in enumerate(ids) if row not in old),
             rows_gone=tuple(sorted(old.difference(ids))),
+            is_new=recorded is None,
         )
-
-    def _recorded_ids(self, name: DocumentName) -> list[str]:
-        recorded = self._writer.ledger.documents.one(self._generation.number, name)
-        return [] if recorded is None else chunk_ids(name, unpack_keys(recorded.keys))
 
     @property
     def _generation(self) -> Generation:
@@ -131,7 +130,10 @@ class Pipeline:
         failures = self._refused(window, embedded)
         failed = {failure.name for failure in failures}
         window.updates = [u for u in window.updates if u.prepared.layout.name not in failed]
-        rows_deleted = sum(len(self._recorded_ids(name)) for name in window.gone)
+        recorded_gone = (
+            self._writer.ledger.documents.one(self._generation.number, name) for name in window.gone
+        )
+        rows_deleted = sum(recorded.chunks for recorded in recorded_gone if recorded is not None)
         self._apply(window, embedded)
         self._record(window, embedded)
         self._writer.publish()
@@ -200,6 +202,7 @@ class Pipeline:
                 layouts=[update.prepared.layout for update in window.updates],
                 chunks_gone=[row for update in window.updates for row in update.rows_gone],
                 documents_gone=window.gone,
+                only_new=all(update.is_new for update in window.updates),
             )
         )
 
@@ -242,6 +245,10 @@ class Pipeline:
     def _say_counts(self, report: PassReport, texts_in_window: int) -> None:
         documents = report.documents.added + report.documents.changed + report.documents.moved
         self._progress.count(documents=documents, chunks=report.chunks.embedded + texts_in_window)
+
+
+def _row_ids(name: DocumentName, recorded: RecordedDocument | None) -> list[str]:
+    return [] if recorded is None else chunk_ids(name, unpack_keys(recorded.keys))
 
 
 def remember(writer: Writer, observation: Observation, changes: Changes, now: float) -> None:

@@ -14,6 +14,7 @@ from reindex.core.layout import DocumentLayout, decode_layout, encode_layout
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.stores import lance
 from reindex.stores.manifests import manifest_path, versions_on_disk
+from reindex.stores.memory import bound_arenas, give_back
 from reindex.stores.stop_words import ENGLISH
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PRUNE_MARGIN_S = 60.0
 _SCAN_ROWS = 4096
 _IDS_PER_DELETE = 20_000
+_TRAINING_ROWS_PER_PARTITION = 64  # LanceDB's 256 read three quarters of 100,000 rows into memory
 _FOREVER = timedelta(days=36_500)
 
 
@@ -38,12 +40,15 @@ class ChunkRow:
 
 @dataclass(frozen=True, slots=True)
 class TableChanges:
-    """What one window does to a table. Whole documents only."""
+    """What one window does to a table. Whole documents only; `only_new` says that the table holds none of
+    the documents in `layouts` yet.
+    """
 
     chunks: Sequence[ChunkRow]
     layouts: Sequence[DocumentLayout]
     chunks_gone: Sequence[str]
     documents_gone: Sequence[DocumentName]
+    only_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class GenerationTable:
         from lancedb.index import FTS, BTree
 
         with lance.clear_errors(f"creating table {name}"):
-            table = lance.connect(data_dir).create_table(name, schema=lance.schema(dimensions))
+            table = _connect(data_dir).create_table(name, schema=lance.schema(dimensions))
             table.set_unenforced_primary_key([lance.ROW_ID])
             table.create_index(lance.ROW_ID, config=BTree())
             table.create_index(lance.DOCUMENT, config=BTree())
@@ -84,7 +89,7 @@ class GenerationTable:
     def open(data_dir: Path, name: str, dimensions: int) -> GenerationTable:
         """At its latest version. Raises TableMissingError."""
         with lance.clear_errors(f"opening table {name}"):
-            table = lance.connect(data_dir).open_table(name)
+            table = _connect(data_dir).open_table(name)
         return GenerationTable(table, name, data_dir, dimensions)
 
     @property
@@ -160,6 +165,7 @@ class GenerationTable:
 
     def optimise(self) -> int:
         """Merge small fragments and take new rows into the indices. Prunes nothing."""
+        give_back()
         with lance.clear_errors(f"optimising table {self.name}"):
             self._table.optimize(cleanup_older_than=_FOREVER)
         return self.version
@@ -184,16 +190,24 @@ class GenerationTable:
         """IVF_SQ: with refine at query time it is the measured best from some tens of thousands of rows."""
         from lancedb.index import IvfSq
 
+        give_back()
         with lance.clear_errors(f"indexing table {self.name}"):
-            self._table.create_index(lance.VECTOR, config=IvfSq(distance_type="cosine"))
+            config = IvfSq(distance_type="cosine", sample_rate=_TRAINING_ROWS_PER_PARTITION)
+            self._table.create_index(lance.VECTOR, config=config)
         return self.version
 
     def _upsert(self, changes: TableChanges) -> None:
+        """Document rows have no vector: LanceDB takes a null for a bad one unless told. Ours are checked."""
+        if changes.only_new:
+            # Nothing to compare with. A merge reads all keys of the table: at 100,000 rows the process grew
+            # by 160 MB more. The same rows can't be added twice: the table equals the ledger before each
+            # apply, and a failed one is taken back.
+            self._table.add(self._arrow(changes), on_bad_vectors="null")
+            return
         (
             self._table.merge_insert(lance.ROW_ID)
             .when_matched_update_all()
             .when_not_matched_insert_all()
-            # Document rows have no vector; LanceDB takes a null for a bad one unless told. Ours are checked.
             .execute(self._arrow(changes), on_bad_vectors="null")
         )
 
@@ -235,6 +249,11 @@ class GenerationTable:
         with lance.clear_errors(f"reading table {self.name}"):
             query = self._table.search().where(condition).select(columns)
             yield from query.to_batches(_SCAN_ROWS)
+
+
+def _connect(data_dir: Path) -> Any:
+    bound_arenas()
+    return lance.connect(data_dir, lance.WRITER_CACHE_BYTES)
 
 
 def _stored_text(text: str) -> str:

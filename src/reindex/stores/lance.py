@@ -17,16 +17,22 @@ TEXT = "text"
 VECTOR = "vector"
 LAYOUT = "layout"
 
+WRITER_CACHE_BYTES = 64 << 20
+READER_CACHE_BYTES = 1 << 30
+
 
 class TableMissingError(StoreError):
     """A table, a version of it or one of its files is not on disk (any more)."""
 
 
-def connect(data_dir: Path) -> Any:
-    """A LanceDB connection to the tables of a data directory."""
+def connect(data_dir: Path, cache_bytes: int) -> Any:
+    """A LanceDB connection to the tables of a data directory. `cache_bytes` bounds each of its two caches
+    (of indices, and of metadata), which LanceDB lets grow to gigabytes.
+    """
     import lancedb  # 1.6 CPU s: only when a table is really touched
 
-    return lancedb.connect(data_dir / TABLES)
+    session = lancedb.Session(index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=cache_bytes)
+    return lancedb.connect(data_dir / TABLES, session=session)
 
 
 def schema(dimensions: int) -> Any:

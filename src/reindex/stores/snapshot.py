@@ -58,7 +58,9 @@ class Snapshot:
     @staticmethod
     def open(data_dir: Path, published: Published) -> Snapshot:
         with lance.clear_errors(f"opening table {published.table}"):
-            table = lance.connect(data_dir).open_table(published.table, version=published.version)
+            table = lance.connect(data_dir, lance.READER_CACHE_BYTES).open_table(
+                published.table, version=published.version
+            )
             return Snapshot(published, table)
 
     def nearest(self, vector: Vector, k: int, limits: Filter) -> list[Candidate]:
