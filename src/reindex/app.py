@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reindex.clock import SystemClock
+from reindex.errors import StoreError
 from reindex.parsers.registry import KNOWN_NAMES, KNOWN_SUFFIXES
 from reindex.ports import Clock, Embedder
 from reindex.settings import Settings
@@ -64,10 +65,12 @@ class App:
     @contextmanager
     def writer(self, command: str, warn: Callable[[str], None]) -> Iterator[Writer]:
         """The stores, locked, consistent and open for writing."""
-        from reindex.writer import open_writer
+        from reindex.recovery import recover
+        from reindex.writer import Surroundings, open_stores
 
-        grace_s = self.settings.index.reader_grace_s
-        with open_writer(self.data_dir, command, self.clock, grace_s, warn) as writer:
+        around = Surroundings(self.clock, warn, self.settings.index.reader_grace_s)
+        with open_stores(self.data_dir, command, around) as writer:
+            recover(writer)
             yield writer
 
     @contextmanager
@@ -107,6 +110,14 @@ class App:
         directory = catalog.find_for(recipe).directory
         return LocalEmbedder(directory, recipe.space, self.settings.embedding.threads)
 
+    def _query_embedder(self, recipe: Recipe) -> Embedder:
+        """The ledger only saves hashing the model: a query does without it if need be."""
+        try:
+            with self.ledger() as ledger:
+                return self.embedder(recipe, self.catalog(ledger))
+        except StoreError:
+            return self.embedder(recipe, self.catalog(None))
+
     def reader(self) -> Reader:
         """A reader that keeps the query model once it is loaded."""
         from reindex.search import Reader
@@ -116,8 +127,7 @@ class App:
         def embed_query(recipe: Recipe, sent: str) -> Vector:
             key = recipe.space.fingerprint
             if key not in embedders:
-                with self.ledger() as ledger:
-                    embedders[key] = self.embedder(recipe, self.catalog(ledger))
+                embedders[key] = self._query_embedder(recipe)
             vector: Vector = embedders[key].embed([sent])[0]
             return vector
 

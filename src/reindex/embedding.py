@@ -16,7 +16,7 @@ from reindex.writer import Writer
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
 
-_DOWN_AFTER_FAILURES = 3  # single texts in a row: then it is the provider, not the text
+CANARY_TEXT = "reindex canary 1"  # sent to tell an outage from a refusal; no part of the bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,15 @@ def _embed_batch(
     try:
         vectors = _checked(embedder, [text.sent for _, text in batch])
     except EmbeddingError as error:
-        if len(batch) == 1:
+        if len(batch) > 1:
+            for item in batch:  # so that the texts at fault fail alone
+                _embed_batch(writer, embedder, [item], result)
+        elif _is_down(embedder):
+            raise EmbeddingError(
+                f"the model fails on every text: {error.message}", "Check the model, then run again."
+            ) from error
+        else:
             result.refused[batch[0][0]] = error.message
-            return
-        _embed_singly(writer, embedder, batch, result)
         return
     keys = [key for key, _ in batch]
     tokens = sum(text.tokens for _, text in batch)
@@ -95,19 +100,13 @@ def _embed_batch(
     result.tokens_sent += tokens
 
 
-def _embed_singly(
-    writer: Writer, embedder: Embedder, batch: list[tuple[EmbeddingKey, Text]], result: Embedded
-) -> None:
-    """A batch failed: find the texts at fault, so that they fail alone. All of them at fault is an outage."""
-    failures = 0
-    for position, item in enumerate(batch):
-        _embed_batch(writer, embedder, [item], result)
-        failures += item[0] in result.refused
-        if failures == position + 1 >= min(len(batch), _DOWN_AFTER_FAILURES):
-            reason = result.refused[item[0]]
-            raise EmbeddingError(
-                f"the model fails on every text: {reason}", "Check the model, then run the command again."
-            )
+def _is_down(embedder: Embedder) -> bool:
+    """Is it the provider, and not the text? A text that no model refuses tells."""
+    try:
+        _checked(embedder, [CANARY_TEXT])
+    except EmbeddingError:
+        return True
+    return False
 
 
 def _checked(embedder: Embedder, sent: list[str]) -> Vectors:

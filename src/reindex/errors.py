@@ -48,7 +48,18 @@ class NothingIndexedError(ReindexError):
 
 
 class StoreError(ReindexError):
-    """The data directory, the ledger, the cache or the table can't be read or written."""
+    """The data directory, the ledger, the cache or the table can't be read or written.
+
+    `is_of_the_place`: it is the disk that is full or the permission that lacks; what is stored is sound.
+    """
+
+    is_of_the_place = False
+
+
+class DiskError(StoreError):
+    """No space, no permission, an input/output error: to be mended outside."""
+
+    is_of_the_place = True
 
 
 class NewerFormatError(StoreError):

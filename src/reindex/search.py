@@ -136,9 +136,10 @@ class Reader:
     def _cached_vector(self, recipe: Recipe, sent: str) -> Vector:
         """Query vectors are filed like any other text's, so that the same question needs no model twice."""
         key = embedding_key(recipe.space.fingerprint, sent)
-        found = _look_up(VectorCache.open_for_reading(self._data_dir), key, recipe.space.dimensions)
-        if found is not None:
-            return found
+        with suppress(StoreError):  # a damaged cache costs a query its speed and nothing else
+            found = _look_up(VectorCache.open_for_reading(self._data_dir), key, recipe.space.dimensions)
+            if found is not None:
+                return found
         from reindex.vectors import check_vectors
 
         vector = self._embed_query(recipe, sent)

@@ -12,9 +12,12 @@ from reindex.errors import ConfigError
 from reindex.maintenance import maintain, tidy_jobs
 from reindex.observe import Observation, observe
 from reindex.pipeline import Pipeline, remember
+from reindex.recovery import recover
 from reindex.report import PassReport, Progress
 from reindex.sources.files import FileSource, RootState
+from reindex.stores.cache import FILE as CACHE_FILE
 from reindex.stores.lance import TableMissingError
+from reindex.stores.sqlite import CorruptDatabaseError
 from reindex.writer import Writer
 
 
@@ -34,13 +37,24 @@ def sync(app: App, progress: Progress, *, accept_deletes: bool) -> PassReport:
         _report_sources(observation, writer, report)
         try:
             _run_pass(app, writer, sources, observation, progress, report, accept_deletes=accept_deletes)
-        except TableMissingError:
-            assert writer.generation is not None, "a missing table belongs to a generation"
-            writer.abandon_lost_table(writer.generation)
+        except (TableMissingError, CorruptDatabaseError) as damage:
+            _replace_damaged(writer, damage)
             _run_pass(app, writer, sources, observation, progress, report, accept_deletes=accept_deletes)
         _complete(writer, report)
     report.duration_s = round(time.monotonic() - started, 3)
     return report
+
+
+def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabaseError) -> None:
+    """Damage that only the work itself met: give up what is damaged, and make it again from the rest."""
+    if isinstance(damage, TableMissingError):
+        assert writer.generation is not None, "a missing table belongs to a generation"
+        writer.give_up_table(writer.generation)
+        return
+    if damage.path.name != CACHE_FILE:
+        raise damage
+    writer.replace_cache(damage)
+    recover(writer)
 
 
 def _run_pass(

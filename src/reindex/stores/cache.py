@@ -42,7 +42,7 @@ class VectorCache:
     def open(data_dir: Path, now: float) -> VectorCache:
         """Open for writing. A damaged file is set aside; `was_made` says that the cache starts empty."""
         path = data_dir / FILE
-        was_made = not path.exists()
+        was_made = not path.exists() or path.stat().st_size == 0
         try:
             database = open_writable(path, MIGRATIONS)
         except CorruptDatabaseError:

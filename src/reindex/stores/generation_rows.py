@@ -78,7 +78,7 @@ class GenerationRows:
     def versions_in_reach(self, generation: int, since: float) -> list[int]:
         """The versions of a generation that were published at any moment after `since`."""
         rows = self._database.rows("SELECT generation, version, published_at FROM publishes ORDER BY number")
-        left_at = [row[2] for row in rows[1:]] + [float("inf")]
+        left_at = [row[2] for row in rows[1:]] + [float("inf")] * bool(rows)
         return [
             int(version)
             for (number, version, _), left in zip(rows, left_at, strict=True)

@@ -131,6 +131,11 @@ class GenerationTable:
             keys = [EmbeddingKey(bytes.fromhex(key)) for key in batch.column(lance.KEY).to_pylist()]
             yield keys, _matrix(batch.column(lance.VECTOR))
 
+    def read_all(self) -> int:
+        """Read every column of every row once; how many rows there are. Raises when a file is damaged."""
+        columns = [field.name for field in self._schema]
+        return sum(batch.num_rows for batch in self._scan(columns, None))
+
     def vectors_of(self, keys: Sequence[EmbeddingKey]) -> dict[EmbeddingKey, Vector]:
         """The vectors of those keys that some row of the table holds."""
         from lancedb.expr import col
@@ -245,9 +250,11 @@ class GenerationTable:
         }
         return pa.table(columns, schema=self._schema)
 
-    def _scan(self, columns: list[str], condition: str) -> Iterator[Any]:
+    def _scan(self, columns: list[str], condition: str | None) -> Iterator[Any]:
         with lance.clear_errors(f"reading table {self.name}"):
-            query = self._table.search().where(condition).select(columns)
+            query = self._table.search().select(columns)
+            if condition is not None:
+                query = query.where(condition)
             yield from query.to_batches(_SCAN_ROWS)
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reindex.errors import StoreError
+from reindex.errors import DiskError, StoreError
 from reindex.stores.manifests import TABLES
 
 ROW_ID = "row_id"
@@ -74,7 +74,7 @@ def clear_errors(what: str) -> Iterator[None]:
                 f"{what}: no space left on the disk", "Free some space and run again."
             ) from error
         if "ermission denied" in text or "os error 30" in text or "os error 13" in text:
-            raise StoreError(
+            raise DiskError(
                 f"{what}: the data directory can't be written", "Mend its permissions."
             ) from error
         raise StoreError(f"{what}: {text[:500]}") from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reindex.errors import LockedError, StoreError
+from reindex.errors import DiskError, LockedError
 
 _FILE = "lock"
 _PATIENCE_S = 0.1
@@ -24,7 +24,7 @@ def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[None]:
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(data_dir / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StoreError(
+        raise DiskError(
             f"the data directory {data_dir} can't be written: {error.strerror}",
             "Choose another with --data-dir, or mend its permissions.",
         ) from error
@@ -39,7 +39,7 @@ def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, note, 0)
         except OSError as error:
-            raise StoreError(f"{data_dir / _FILE}: {error.strerror}", "Free some disk space.") from error
+            raise DiskError(f"{data_dir / _FILE}: {error.strerror}", "Free some disk space.") from error
         yield
     finally:
         os.close(descriptor)

@@ -1,5 +1,6 @@
 """The published pointer: one small file that says which table, at which version, readers are to see."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reindex.core.identity import Recipe
-from reindex.errors import NewerFormatError, StoreError
+from reindex.errors import DiskError, NewerFormatError, StoreError
 
 POINTER_FORMAT = 1
 _FILE = "published.json"
@@ -39,11 +40,15 @@ class Pointer:
     def read(self) -> Published | None:
         """None when nothing is published. Raises StoreError for a file that is no pointer."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            content = self._path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise DiskError(
+                f"{self._path} can't be read: {error.strerror}", "Mend its permissions."
+            ) from error
         try:
-            value = json.loads(text)
+            value = json.loads(content)
             if value["format"] > POINTER_FORMAT:
                 raise NewerFormatError(
                     f"{self._path} has format {value['format']}; this reindex reads up to {POINTER_FORMAT}",
@@ -75,7 +80,11 @@ class Pointer:
             "recipe": published.recipe.to_json(),
             "published_at": published.published_at,
         }
-        replace_file(self._path, json.dumps(value, indent=1).encode())
+        try:
+            replace_file(self._path, json.dumps(value, indent=1).encode())
+        except OSError as error:
+            cause = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror
+            raise DiskError(f"{self._path} can't be written: {cause}", "Mend that and run again.") from error
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -4,19 +4,25 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from reindex.errors import NewerFormatError, StoreError
+from reindex.errors import DiskError, NewerFormatError, StoreError
 
 BUSY_TIMEOUT_S = 10.0
+_READ_ATTEMPTS = 20
 
 Row = tuple[Any, ...]
 
 
 class CorruptDatabaseError(StoreError):
     """The file is no database any more. Its owner sets it aside and makes it again from the other stores."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(f"{path} is damaged: {cause}", "Run `reindex sync`: it mends itself.")
+        self.path = path
 
 
 class Database:
@@ -55,9 +61,8 @@ class Database:
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, if there is one."""
-        with _clear_errors(self._path):
-            row: Row | None = self._connection.execute(sql, values).fetchone()
-            return row
+        rows = self.rows(sql, values)
+        return rows[0] if rows else None
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One change, inside the transaction that is open or one of its own; the number of rows touched."""
@@ -77,6 +82,61 @@ class Database:
             return number
 
 
+class ReadOnlyDatabase(Database):
+    """For reading beside a writer, or without one, and without writing one byte.
+
+    A database that nobody writes to has no write-ahead log: then it is opened as immutable, because SQLite
+    would otherwise make the log's files anew. A writer may come meanwhile, and what was read may be of two
+    states: so every answer counts only if the files were the same before and after it. With a log (a writer
+    at work, or killed) it is opened with it, and SQLite keeps the answers whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(*_connect_for_reading(path))
+        self._stamp = _stamp(path)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Every row of a query, all of one state."""
+        for _ in range(_READ_ATTEMPTS):
+            failure = None
+            try:
+                found = super().rows(sql, values)
+            except StoreError as error:
+                failure = error
+            now = _stamp(self._path)
+            if now == self._stamp or self._stamp.has_log:
+                if failure is not None:
+                    raise failure
+                return found
+            self._connection.close()
+            self._connection, _ = _connect_for_reading(self._path)
+            self._stamp = now
+        raise StoreError(f"{self._path} is written all the time", "Run the command again.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What tells that a database file was written to."""
+
+    has_log: bool
+    size_bytes: int
+    mtime_ns: int
+    ino: int
+
+
+def _stamp(path: Path) -> _Stamp:
+    has_log = _size(path.with_name(path.name + "-wal")) > 0
+    stat = path.stat()
+    return _Stamp(has_log, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def _connect_for_reading(path: Path) -> tuple[sqlite3.Connection, Path]:
+    mode = "mode=ro" if _size(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
+    uri = f"file:{quote(os.fspath(path))}?{mode}"
+    with _clear_errors(path):
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None), path
+
+
 def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False) -> Database:
     """Open, or make, the database at `path` and bring its schema up to `len(migrations)`.
 
@@ -89,7 +149,7 @@ def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False)
             connection.execute("PRAGMA synchronous = NORMAL")
             if check:
                 _check(connection, path)
-            _migrate(connection, path, migrations)
+            _migrate(Database(connection, path), path, migrations)
         except BaseException:
             connection.close()
             raise
@@ -97,23 +157,14 @@ def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False)
 
 
 def open_readable(path: Path, migrations: Sequence[str]) -> Database:
-    """Open for reading without writing one byte, also on a read-only file system.
-
-    A database that nobody writes to has no write-ahead log: then it is opened as immutable, because SQLite
-    would otherwise make the log's files anew. With a log (a writer at work, or killed) it is read with it.
-    """
-    log = path.with_name(path.name + "-wal")
-    mode = "mode=ro" if _size(log) else "mode=ro&immutable=1"
-    with _clear_errors(path):
-        connection = sqlite3.connect(
-            f"file:{quote(os.fspath(path))}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
-        )
-        try:
-            _refuse_newer(connection, path, migrations)
-        except BaseException:
-            connection.close()
-            raise
-        return Database(connection, path)
+    """Open for reading, also on a read-only file system. Raises what `open_writable` raises."""
+    database = ReadOnlyDatabase(path)
+    try:
+        _refuse_newer(database, path, migrations)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 @contextmanager
@@ -128,15 +179,13 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     """SQLite's error as ours: damage, a full disk, a read-only place, or something else."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return CorruptDatabaseError(f"{path} is damaged: {error}", "Run `reindex sync`: it mends itself.")
+        return CorruptDatabaseError(path, str(error))
     if code == sqlite3.SQLITE_FULL:
-        return StoreError(
-            f"no space left on the disk of {path}", "Free some space and run the command again."
-        )
+        return DiskError(f"no space left on the disk of {path}", "Free some space and run the command again.")
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-        return StoreError(f"{path} can't be opened: {error}", "Mend the permissions of the data directory.")
+        return DiskError(f"{path} can't be opened: {error}", "Mend the permissions of the data directory.")
     if code == sqlite3.SQLITE_IOERR:
-        return StoreError(f"input/output error on {path}: {error}", "Check the disk and its free space.")
+        return DiskError(f"input/output error on {path}: {error}", "Check the disk and its free space.")
     return StoreError(f"{path}: {error}")
 
 
@@ -149,17 +198,19 @@ def set_aside(path: Path, stamp: int) -> Path:
     return aside
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
-    version = _refuse_newer(connection, path, migrations)
+def _migrate(database: Database, path: Path, migrations: Sequence[str]) -> None:
+    version = _refuse_newer(database, path, migrations)
     for number, script in enumerate(migrations[version:], start=version + 1):
-        with Database(connection, path).transaction():
+        with database.transaction():
             for statement in filter(str.strip, script.split(";\n")):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {number}")
 
 
-def _refuse_newer(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> int:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _refuse_newer(database: Database, path: Path, migrations: Sequence[str]) -> int:
+    row = database.one("PRAGMA user_version")
+    assert row is not None, "the pragma has a value"
+    version = int(row[0])
     if version > len(migrations):
         raise NewerFormatError(
             f"{path} has schema {version}; this reindex knows up to {len(migrations)}",
@@ -171,7 +222,7 @@ def _refuse_newer(connection: sqlite3.Connection, path: Path, migrations: Sequen
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
-        raise CorruptDatabaseError(f"{path} is damaged: {answer}", "Run `reindex sync`: it mends itself.")
+        raise CorruptDatabaseError(path, str(answer))
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,170 @@
+"""Making the stores agree, on every opening for writing, crash or not. The ledger decides.
+
+A table ahead of the ledger is taken back; a pointer behind it is moved on; a ledger that knows less than the
+table is made again from the table's own rows; a table that can't be read is given up, and a new generation is
+made from the cache. LanceDB is imported only if something does not agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reindex.core.generations import Generation, GenerationState
+from reindex.errors import NewerFormatError, StoreError
+from reindex.stores.document_rows import recorded_from
+from reindex.stores.manifests import manifest_path, table_stamp, versions_on_disk
+from reindex.stores.pointer import Published
+from reindex.writer import Writer, published_from
+
+_REFILL = "cache refill"  # the note that a new cache has not yet been filled from the table
+
+
+def recover(writer: Writer) -> None:
+    """Make ledger, table, pointer and cache agree."""
+    if writer.cache.was_made:
+        writer.ledger.record_note(_REFILL, "due")
+    published = _read_pointer(writer)
+    writer.open_generation(_open_generation(writer.ledger.generations.all()))
+    if writer.generation is not None:
+        _align_table(writer, writer.generation, published)
+    elif published is not None and _is_on_disk(writer, published):
+        _adopt_pointer(writer, published)
+    _check_files(writer)
+    _align_pointer(writer, published)
+    if writer.ledger.note(_REFILL):
+        _refill_cache(writer)
+
+
+def _open_generation(generations: Sequence[Generation]) -> Generation | None:
+    """The live generation, or one whose first window was never published."""
+    for state in (GenerationState.LIVE, GenerationState.BUILDING):
+        found = [generation for generation in generations if generation.state is state]
+        if found:
+            return found[-1]
+    return None
+
+
+def _align_table(writer: Writer, generation: Generation, published: Published | None) -> None:
+    versions = versions_on_disk(writer.data_dir, generation.table)
+    is_same_table = published is not None and published.table == generation.table
+    if generation.version in versions:
+        if versions[-1] != generation.version:
+            _take_back(writer, generation)
+    elif published is None or not _is_on_disk(writer, published):
+        # What else the table has may be half of a window: not to be believed.
+        writer.give_up_table(generation)
+    elif is_same_table:
+        writer.warn("the ledger does not know the table's version: its record is made again from the table")
+        _record_from_rows(writer, generation, published.version, is_known=True)
+    else:  # the ledger is from a backup that is older than the pointer
+        writer.give_up_table(generation)
+        _adopt_pointer(writer, published)
+
+
+def _take_back(writer: Writer, generation: Generation) -> None:
+    """The table is ahead of the ledger: its last commits were never recorded."""
+    try:
+        restored = writer.table().restore(generation.version)
+    except StoreError as error:
+        _give_up_if_broken(writer, generation, error)
+        return
+    manifest = manifest_path(generation.table, restored)
+    writer.generation = writer.ledger.generations.record_version(generation, restored, manifest)
+
+
+def _adopt_pointer(writer: Writer, published: Published) -> None:
+    """The ledger is lost, or older than the pointer: take the published table as it is."""
+    known = {generation.number: generation for generation in writer.ledger.generations.all()}
+    generation = known.get(published.generation)
+    if generation is not None and generation.state is GenerationState.LOST:
+        return
+    writer.warn("the ledger was lost: its record is made again from the published table")
+    adopted = generation or Generation(
+        number=published.generation,
+        state=GenerationState.LIVE,
+        table=published.table,
+        recipe=published.recipe,
+        version=published.version,
+        manifest=published.manifest,
+        created_at=published.published_at,
+        promoted_at=writer.clock.now(),
+    )
+    writer.open_generation(adopted)
+    _record_from_rows(writer, adopted, published.version, is_known=generation is not None)
+
+
+def _record_from_rows(writer: Writer, generation: Generation, version: int, *, is_known: bool) -> None:
+    """Everything of the generation enters the ledger in one transaction, or nothing does."""
+    try:
+        table = writer.table()
+        if table.version != version:
+            version = table.restore(version)
+        documents = {layout.name: recorded_from(layout) for layout in table.layouts()}
+    except (StoreError, ValueError, KeyError) as error:
+        if is_known:
+            _give_up_if_broken(writer, generation, error)
+        else:
+            writer.open_generation(None)
+        return
+    with writer.ledger.transaction():
+        if not is_known:
+            writer.ledger.generations.add(generation)
+        writer.ledger.documents.replace_all(generation.number, documents)
+        manifest = manifest_path(generation.table, version)
+        writer.generation = writer.ledger.generations.record_version(generation, version, manifest)
+
+
+def _check_files(writer: Writer) -> None:
+    """The files of the table are those of the last run; if not (damage, a crash, a copy), all is read."""
+    generation = writer.generation
+    if generation is None or writer.is_stamp_known(table_stamp(writer.data_dir, generation.table)):
+        return
+    try:
+        rows = writer.table().read_all()
+    except (StoreError, ValueError, KeyError) as error:
+        _give_up_if_broken(writer, generation, error)
+        return
+    documents, chunks = writer.ledger.documents.totals(generation.number)
+    if rows == documents + chunks:
+        writer.record_stamp()
+    else:
+        writer.give_up_table(generation)
+
+
+def _give_up_if_broken(writer: Writer, generation: Generation, error: Exception) -> None:
+    """A full disk or a missing permission is not the table's fault."""
+    if isinstance(error, StoreError) and error.is_of_the_place:
+        raise error
+    writer.give_up_table(generation)
+
+
+def _align_pointer(writer: Writer, published: Published | None) -> None:
+    generation = writer.generation
+    if generation is None or generation.state is not GenerationState.LIVE:
+        return
+    if published is None or replace(published, published_at=0.0) != published_from(generation, 0.0):
+        writer.publish()
+
+
+def _read_pointer(writer: Writer) -> Published | None:
+    try:
+        return writer.pointer.read()
+    except NewerFormatError:
+        raise
+    except StoreError as error:
+        if error.is_of_the_place:
+            raise
+        writer.warn(error.message)
+        return None
+
+
+def _refill_cache(writer: Writer) -> None:
+    """The cache is new: the table's rows carry keys and vectors, so that nothing is paid for again."""
+    if writer.generation is not None:
+        for keys, vectors in writer.table().vectors():
+            writer.cache.put(keys, vectors, writer.today)
+        writer.warn(f"the vector cache was filled again from the index: {writer.cache.count()} vectors")
+    writer.ledger.record_note(_REFILL, "")
+
+
+def _is_on_disk(writer: Writer, published: Published) -> bool:
+    return published.version in versions_on_disk(writer.data_dir, published.table)

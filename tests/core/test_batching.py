@@ -1,0 +1,38 @@
+"""Texts into encoder batches."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reindex.core.batching import token_batches
+
+counts = st.lists(st.integers(1, 300), max_size=60)
+budgets = st.integers(1, 1024)
+
+
+@given(counts, budgets)
+def test_every_text_is_in_one_batch(tokens, budget):
+    batches = list(token_batches(tokens, budget))
+    assert sorted(position for batch in batches for position in batch) == list(range(len(tokens)))
+    assert all(batches)
+
+
+@given(counts, budgets)
+def test_a_batch_keeps_its_budget_with_its_padding(tokens, budget):
+    for batch in token_batches(tokens, budget):
+        assert len(batch) == 1 or max(tokens[i] for i in batch) * len(batch) <= budget
+
+
+@given(counts, budgets)
+def test_long_texts_come_first_and_no_batch_could_be_larger(tokens, budget):
+    batches = list(token_batches(tokens, budget))
+    assert [tokens[i] for batch in batches for i in batch] == sorted(tokens, reverse=True)
+    for batch, following in pairwise(batches):
+        assert tokens[batch[0]] * (len(batch) + 1) > budget
+        assert tokens[following[0]] <= tokens[batch[-1]]
+
+
+@given(counts, budgets)
+def test_the_order_is_the_same_every_time(tokens, budget):
+    assert list(token_batches(tokens, budget)) == list(token_batches(list(tokens), budget))
