@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 Revision = NewType("Revision", bytes)
 """sha256 of a document's bytes (32 bytes)."""
@@ -30,9 +30,11 @@ class DocumentName:
         return f"{self.source}:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
-    """What lstat says of a regular file. Compared for equality only, never for newer-than."""
+class FileStat(NamedTuple):
+    """What lstat says of a regular file. Compared for equality only, never for newer-than.
+
+    (A named tuple, because a scan makes one for each file: a frozen dataclass takes three times as long.)
+    """
 
     size_bytes: int
     mtime_ns: int

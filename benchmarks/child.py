@@ -1,0 +1,182 @@
+"""The measured side: `child.py TASK ARGUMENTS` (a JSON object) runs one task and prints one JSON object."""
+
+import gc
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import child_edits
+import child_retrieval
+from indexing import Project, cpu_s, peak_rss_mb, warm_stores
+
+
+def trim(config: str, chunks: int, texts: str) -> dict:
+    """Keep documents, in the order of their names, until there are enough chunks; write the chunks' texts."""
+    project = Project(config)
+    preparer = project.preparer()
+    source = next(iter(project.app.sources().values()))
+    sent: dict[str, int] = {}
+    documents = size = 0
+    for path in sorted(source.scan().files):
+        if len(sent) >= chunks:
+            (project.docs / path).unlink()
+            continue
+        found = source.read(path)
+        prepared = preparer.prepare(_name(source.name, path))
+        if not hasattr(prepared, "chunks"):
+            (project.docs / path).unlink()  # a document that no parser takes is not what is measured
+            continue
+        documents += 1
+        size += len(found.content)
+        for chunk in prepared.chunks:
+            sent.setdefault(preparer.text_sent(chunk), chunk.tokens + preparer.extra_tokens)
+    Path(texts).write_text(json.dumps(list(sent)))
+    return {"documents": documents, "chunks": len(sent), "tokens": sum(sent.values()), "bytes": size}
+
+
+def load_ours(config: str, chunks: int, data_dir: str, threads: int) -> dict:
+    """The CPU of a first load with the real lane: everything but imports and loading the model."""
+    with tempfile.TemporaryDirectory() as work:
+        warm_stores(Path(work))
+    project = Project(config, data_dir, threads)
+    project.use(project.real_lane())
+    wall, started = time.perf_counter(), cpu_s()
+    report = project.sync()
+    used, took = cpu_s() - started, time.perf_counter() - wall
+    assert report.chunks.embedded == chunks, f"{report.chunks.embedded} embedded, {chunks} expected"
+    return {"cpu_s": used, "wall_s": took}
+
+
+def load_bare(texts: str, threads: int) -> dict:
+    """The CPU of `SentenceTransformer.encode` as it comes, on the same texts."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    if threads:
+        torch.set_num_threads(threads)
+
+    sent = json.loads(Path(texts).read_text())
+    model = SentenceTransformer(str(_model_directory()), device="cpu", local_files_only=True)
+    model.encode(["One call, so that the model is loaded and warm."])
+    wall, started = time.perf_counter(), cpu_s()
+    model.encode(sent)
+    return {"cpu_s": cpu_s() - started, "wall_s": time.perf_counter() - wall}
+
+
+def own_cost(config: str, repeats: int) -> dict:
+    """What a first load costs beside parsing, chunking, counting tokens and the (hash) embedder."""
+    from reindex.core.text import ChunkLimits, chunk_document
+    from reindex.embedders.tokenizer import ModelTokenizer
+    from reindex.parsers.registry import parse_document
+
+    with tempfile.TemporaryDirectory() as work:
+        warm_stores(Path(work))
+    source = next(iter(Project(config).app.sources().values()))
+    contents = [(path, source.read(path).content) for path in source.scan().files]
+    total, parsing, embedding, chunks = [], [], [], 0
+    for repeat in range(repeats):
+        started = cpu_s()
+        tokenizer = ModelTokenizer(_model_directory() / "tokenizer.json")
+        limits = ChunkLimits(256 - tokenizer.special_tokens, 0)
+        for path, content in contents:
+            chunk_document(parse_document(path, content), tokenizer, limits)
+        parsing.append(cpu_s() - started)
+        project = Project(config, f".own-cost-{repeat}")
+        embedder = project.use_hashes()
+        started = cpu_s()
+        chunks = project.sync().chunks.total
+        total.append(cpu_s() - started)
+        embedding.append(embedder.cpu_s)
+    return {"total_s": total, "parsing_s": parsing, "embedding_s": embedding, "chunks": chunks}
+
+
+def memory(config: str) -> dict:
+    """The most memory that a first load takes, over the same process with everything imported."""
+    for library in ("lancedb", "pyarrow", "tokenizers"):
+        importlib.import_module(library)
+
+    project = Project(config)
+    embedder = project.use_hashes()
+    before = peak_rss_mb()
+    started = cpu_s()
+    report = project.sync()
+    return {
+        "imports_mb": before,
+        "peak_mb": peak_rss_mb(),
+        "chunks": report.chunks.total,
+        "cpu_s": cpu_s() - started,
+        "embedder_cpu_s": embedder.cpu_s,
+    }
+
+
+def fill(config: str) -> dict:
+    """Index a project with hash vectors, for what is measured from the command line afterwards."""
+    project = Project(config)
+    project.use_hashes()
+    report = project.sync()
+    return {"documents": report.documents.added, "chunks": report.chunks.total}
+
+
+def scan(config: str, repeats: int) -> dict:
+    """The CPU of our scan and of a bare scandir with one stat for each file, taking turns."""
+    project = Project(config)
+    ours, bare = [], []
+    for _ in range(repeats):
+        found = seen = None
+        gc.collect()
+        source = next(iter(project.app.sources().values()))
+        started = cpu_s()
+        found = source.scan()
+        ours.append(cpu_s() - started)
+        started = cpu_s()
+        seen = _bare_walk(str(project.docs))
+        bare.append(cpu_s() - started)
+        assert len(found.files) == len(seen), f"{len(found.files)} documents, {len(seen)} files"
+    return {"ours_s": ours, "bare_s": bare, "files": len(seen)}
+
+
+def _bare_walk(root: str) -> dict[str, os.stat_result]:
+    seen: dict[str, os.stat_result] = {}
+    pending = [root]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    seen[entry.path] = entry.stat(follow_symlinks=False)
+    return seen
+
+
+def _name(source: str, path: str):
+    from reindex.model import DocumentName
+
+    return DocumentName(source, path)
+
+
+def _model_directory() -> Path:
+    from reindex.embedders.models import find_model
+
+    return find_model("all-MiniLM-L6-v2", Path.cwd())[0]
+
+
+TASKS: dict[str, Callable[..., dict]] = {
+    "trim": trim,
+    "load_ours": load_ours,
+    "load_bare": load_bare,
+    "own_cost": own_cost,
+    "memory": memory,
+    "fill": fill,
+    "scan": scan,
+    "edits": child_edits.edits,
+    "first_load": child_edits.first_load,
+    "retrieval": child_retrieval.retrieval,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(TASKS[sys.argv[1]](**json.loads(sys.argv[2]))))

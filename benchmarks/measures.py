@@ -1,0 +1,209 @@
+"""The measurements: each asks children for figures and makes rows of them."""
+
+import shutil
+import time
+from pathlib import Path
+
+import corpora
+from harness import (
+    Context,
+    Row,
+    bare_python,
+    cpu_of,
+    interleaved,
+    make_project,
+    median,
+    progress,
+    reindex,
+    run_child,
+    shown,
+    spread,
+)
+
+LARGE_BYTES = 250_000
+
+
+class Corpus:
+    """The prose of this environment as a project, cut to a number of chunks; made once, on first use."""
+
+    def __init__(self, context: Context) -> None:
+        self.folder = context.work / "corpus"
+        self.all_documents = context.work / "all-documents"
+        self.texts = context.work / "texts.json"
+        self._context = context
+        self._facts: dict | None = None
+
+    def facts(self) -> dict:
+        if self._facts is None:
+            self.prose()
+            config = make_project(self.folder)
+            shutil.copytree(self.all_documents, self.folder / "docs", dirs_exist_ok=True)
+            chunks = 300 if self._context.quick else 2000
+            self._facts = run_child("trim", config=config, chunks=chunks, texts=self.texts)
+        return self._facts
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    def prose(self) -> Path:
+        """Every document that was found, uncut."""
+        if not self.all_documents.exists():
+            corpora.write_corpus(self.all_documents, self._context.corpus)
+        return self.all_documents
+
+    def described(self) -> str:
+        facts = self.facts()
+        return f"{facts['chunks']:,} chunks, {facts['documents']} documents, {facts['tokens']:,} tokens"
+
+
+def first_load(context: Context, corpus: Corpus) -> list[Row]:
+    """Row 1: CPU of a first load against bare `encode` on the same chunks."""
+    facts = corpus.facts()
+    ours, bare = [], []
+    for number in range(context.times(3, 1)):
+        new = {"chunks": facts["chunks"], "data_dir": f".first-load-{number}"}
+        ours.append(run_child("load_ours", config=corpus.config, threads=context.threads, **new))
+        bare.append(run_child("load_bare", texts=corpus.texts, threads=context.threads))
+        progress(f"  repeat {number + 1}: {ours[-1]['cpu_s']:.1f} s, bare {bare[-1]['cpu_s']:.1f} s of CPU")
+    ratios = [mine["cpu_s"] / floor["cpu_s"] for mine, floor in zip(ours, bare, strict=True)]
+    walls = [mine["wall_s"] / floor["wall_s"] for mine, floor in zip(ours, bare, strict=True)]
+    return [
+        Row(
+            f"first load over bare encode, CPU ({corpus.described()})",
+            f"{median([o['cpu_s'] for o in ours]):.1f} s",
+            f"{median([b['cpu_s'] for b in bare]):.1f} s",
+            median(ratios),
+            " x",
+            0.85,
+            spread(ratios),
+            f"imports and loading the model left out on both sides, both warm, threads of the model on both"
+            f" sides: {context.threads or 'its own choice'}; wall ratio {shown(median(walls))}",
+            {"ours": ours, "bare": bare, "corpus": facts},
+        )
+    ]
+
+
+def own_cost(context: Context, corpus: Corpus) -> list[Row]:
+    """Row 8: our own CPU for each chunk."""
+    corpus.facts()
+    found = run_child("own_cost", config=corpus.config, repeats=context.times(5, 3))
+    own = [
+        1000 * (total - parsing - embedding) / found["chunks"]
+        for total, parsing, embedding in zip(
+            found["total_s"], found["parsing_s"], found["embedding_s"], strict=True
+        )
+    ]
+    return [
+        Row(
+            f"own cost beside model, parser and tokenizer, for each of {found['chunks']:,} chunks, CPU",
+            f"{median(found['total_s']):.2f} s",
+            f"{median(found['parsing_s']):.2f} s",
+            median(own),
+            " ms",
+            0.3,
+            spread(own),
+            "hash embedder; a first load, with creating the table and hashing the model's files; ours: the"
+            " whole sync; floor: parse, chunk and count tokens alone",
+            found,
+        )
+    ]
+
+
+def nothing_changed(context: Context, corpus: Corpus) -> list[Row]:
+    """Row 2: what a sync costs that finds nothing to do, and the scan alone."""
+    del corpus
+    config = thousand_files(context)
+    command = [reindex(), "sync", "--config", str(config), "--quiet"]
+    return [
+        above_bare_python("nothing changed, 1,000 files: `reindex sync`, CPU", command, context, 0.5),
+        scan_alone(context),
+    ]
+
+
+def thousand_files(context: Context) -> Path:
+    """A settled index of 1,000 small files, as the command line left it."""
+    folder = context.work / "thousand"
+    config = folder / "config.toml"
+    if not config.exists():
+        make_project(folder)
+        corpora.write_small_files(folder / "docs", 1000)
+        filled = run_child("fill", config=config)
+        assert filled["documents"] == 1000, filled
+        time.sleep(2.2)  # files just written prove nothing by their stat: look once more when they are older
+        cpu_of([reindex(), "sync", "--config", str(config), "--quiet"], folder)
+    return config
+
+
+def scan_alone(context: Context) -> Row:
+    folder = context.work / "many"
+    config = make_project(folder)
+    corpora.write_small_files(folder / "docs", 20_000)
+    found = run_child("scan", config=config, repeats=context.times(15, 15))
+    ratios = [mine / floor for mine, floor in zip(found["ours_s"], found["bare_s"], strict=True)]
+    return Row(
+        f"scan of {found['files']:,} files over bare scandir + stat, CPU",
+        f"{median(found['ours_s']):.3f} s",
+        f"{median(found['bare_s']):.3f} s",
+        median(ratios),
+        " x",
+        1.5,
+        spread(ratios),
+        detail=found,
+    )
+
+
+def above_bare_python(name: str, command: list[str], context: Context, limit: float | None) -> Row:
+    """CPU of a command less that of `python -c pass`, taking turns."""
+    mine, bare = interleaved(
+        context.times(7, 5),
+        lambda: cpu_of(command, context.work),
+        lambda: cpu_of(bare_python(), context.work),
+    )
+    above = [a - b for a, b in zip(mine, bare, strict=True)]
+    return Row(
+        f"{name} above bare Python",
+        f"{median(mine):.3f} s",
+        f"{median(bare):.3f} s",
+        median(above),
+        " s",
+        limit,
+        spread(above),
+        " ".join(["reindex", *command[1:]]),
+    )
+
+
+def start(context: Context, corpus: Corpus) -> list[Row]:
+    """Row 7: what the command line costs to start."""
+    del corpus
+    config = thousand_files(context)
+    at = ["--config", str(config)]
+    query = [reindex(), "query", "the note with the number 77", "--mode", "text", *at]
+    return [
+        above_bare_python("`reindex --help`, CPU", [reindex(), "--help"], context, 0.15),
+        above_bare_python("`reindex status`, 1,000 files, CPU", [reindex(), "status", *at], context, 0.25),
+        above_bare_python("`reindex query --mode text`, no daemon, CPU", query, context, None),
+    ]
+
+
+def memory(context: Context, corpus: Corpus) -> list[Row]:
+    """Row 6: memory of the pipeline itself."""
+    folder = context.work / "bulk"
+    config = make_project(folder)
+    size = corpora.write_bulk(folder / "docs", corpus.prose(), (10 if context.quick else 50) * 1_000_000)
+    found = run_child("memory", config=config)
+    shutil.rmtree(folder)
+    return [
+        Row(
+            f"peak RSS of a first load of {size / 1e6:.0f} MB, over the process with everything imported;"
+            f" hash embedder, no model ({found['chunks']:,} chunks)",
+            f"{found['peak_mb']:.0f} MB",
+            f"{found['imports_mb']:.0f} MB",
+            found["peak_mb"] - found["imports_mb"],
+            " MB",
+            300,
+            "(n=1)",
+            f"{found['cpu_s']:.0f} s of CPU",
+            found,
+        )
+    ]

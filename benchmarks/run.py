@@ -1,0 +1,156 @@
+"""`make bench`: every figure side by side in one run, as a Markdown table and as JSON in benchmarks/results.
+
+    python benchmarks/run.py [--quick] [--only NAME,...] [--corpus DIR] [--cranfield DIR] [--repeats N]
+                             [--threads N]
+
+CPU seconds are user and system time of all threads. "floor" is what the figure is taken against: the same
+work without reindex. A ratio is made within one repeat, ours and floor taking turns; shown are the median
+and the least and greatest of the repeats.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import measures
+import measures_edits
+from harness import HERE, Context, Row, markdown, progress
+
+MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
+    "start": measures.start,
+    "nothing-changed": measures.nothing_changed,
+    "edits": measures_edits.edits,
+    "own-cost": measures.own_cost,
+    "killed": measures_edits.killed,
+    "memory": measures.memory,
+    "first-load": measures.first_load,
+    "retrieval": measures_edits.retrieval,
+}
+PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "lancedb", "pyarrow", "numpy")
+
+
+def main() -> int:
+    options = parse(sys.argv[1:])
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    started = time.monotonic()
+    about = describe_machine(options)
+    rows: list[Row] = []
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="reindex-bench-") as work:
+        context = Context(
+            options.quick,
+            Path(work),
+            results,
+            options.corpus,
+            options.cranfield.resolve(),
+            options.repeats,
+            options.threads,
+        )
+        corpus = measures.Corpus(context)
+        for name in options.only:
+            found, is_ok = measure(name, context, corpus)
+            rows += found
+            failed |= not is_ok
+            about["took_s"] = round(time.monotonic() - started)
+            about["load_average_after"] = round(os.getloadavg()[0], 2)
+            write(results, about, rows)  # after each, so that an interrupted run leaves what it has
+    print(page(about, rows))
+    return 1 if failed else 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="smaller corpora and fewer repeats: 2 minutes")
+    parser.add_argument("--only", default="", help=f"comma-separated: {', '.join(MEASURES)}")
+    parser.add_argument("--corpus", type=Path, help="a folder of .md, .rst and .txt to use instead")
+    parser.add_argument(
+        "--cranfield", type=Path, default=HERE.parents[1] / "shared/data/cranfield", help="the collection"
+    )
+    parser.add_argument("--repeats", type=int, help="of each measurement, instead of its own number")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="of the model in first-load, on both sides; 0: its own choice, whose threads spin when another"
+        " process takes a core, and CPU time then tells about that process",
+    )
+    options = parser.parse_args(arguments)
+    options.only = [name for name in options.only.split(",") if name] or list(MEASURES)
+    unknown = set(options.only) - set(MEASURES)
+    if unknown:
+        parser.error(f"--only {', '.join(sorted(unknown))}: choose from {', '.join(MEASURES)}")
+    return options
+
+
+def measure(name: str, context: Context, corpus: measures.Corpus) -> tuple[list[Row], bool]:
+    """The rows of one measurement. One that breaks becomes a row that says so; the others go on."""
+    started = time.monotonic()
+    progress(f"{name} ...")
+    is_ok = True
+    try:
+        rows = MEASURES[name](context, corpus)
+    except Exception as error:
+        traceback.print_exc()
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        rows, is_ok = [Row(f"{name}: could not be measured", note=reason[:200])], False
+    for row in rows:
+        row.only = name
+    progress(f"{name}: {time.monotonic() - started:.0f} s")
+    return rows, is_ok
+
+
+def write(results: Path, about: dict[str, object], rows: list[Row]) -> None:
+    (results / "latest.md").write_text(page(about, rows))
+    (results / "latest.json").write_text(
+        json.dumps({**about, "rows": [row.to_json() for row in rows]}, indent=1, default=str) + "\n"
+    )
+
+
+def describe_machine(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "command": " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+        "quick": options.quick,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "load_average_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def page(about: dict[str, object], rows: list[Row]) -> str:
+    packages = about["packages"]
+    assert isinstance(packages, dict), "describe_machine makes it"
+    notes = "".join(f"- {row.name}: {row.note}\n" for row in rows if row.note)
+    listed = ", ".join(f"{name} {number}" for name, number in packages.items())
+    return f"""\
+`{about["command"]}` on {about["at"]}: {about["took_s"]} s. {about["processor"]}, {about["cores"]} cores, load
+average {about["load_average_before"]} before and {about["load_average_after"]} after;
+Python {about["python"]}, {listed}.
+
+{markdown(rows)}
+
+One row again: `python benchmarks/run.py --only NAME`, with `--quick` if this was.
+
+{notes}"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
