@@ -14,7 +14,7 @@ from reindex.core.layout import DocumentLayout, decode_layout, encode_layout
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.stores import lance
 from reindex.stores.manifests import manifest_path, versions_on_disk
-from reindex.stores.memory import bound_arenas, give_back
+from reindex.stores.memory import bound_arenas, lean
 from reindex.stores.stop_words import ENGLISH
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ class GenerationTable:
 
     def optimise(self) -> int:
         """Merge small fragments and take new rows into the indices. Prunes nothing."""
-        give_back()
-        with lance.clear_errors(f"optimising table {self.name}"):
+        with lance.clear_errors(f"optimising table {self.name}"), lean():
             self._table.optimize(cleanup_older_than=_FOREVER)
         return self.version
 
@@ -183,7 +182,7 @@ class GenerationTable:
         and the margin is far longer than what a second, empty compaction takes.
         """
         self.optimise()
-        with lance.clear_errors(f"pruning table {self.name}"):
+        with lance.clear_errors(f"pruning table {self.name}"), lean():
             created = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}
             cut = created.get(oldest_needed)
             if cut is not None:
@@ -195,8 +194,7 @@ class GenerationTable:
         """IVF_SQ: with refine at query time it is the measured best from some tens of thousands of rows."""
         from lancedb.index import IvfSq
 
-        give_back()
-        with lance.clear_errors(f"indexing table {self.name}"):
+        with lance.clear_errors(f"indexing table {self.name}"), lean():
             config = IvfSq(distance_type="cosine", sample_rate=_TRAINING_ROWS_PER_PARTITION)
             self._table.create_index(lance.VECTOR, config=config)
         return self.version

@@ -17,7 +17,7 @@ TEXT = "text"
 VECTOR = "vector"
 LAYOUT = "layout"
 
-WRITER_CACHE_BYTES = 64 << 20
+WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
 
 
