@@ -96,21 +96,23 @@ def own_cost(config: str, repeats: int) -> dict:
 
 
 def memory(config: str) -> dict:
-    """The most memory that a first load takes, over the same process with everything imported."""
+    """The most memory that a first load takes, over the same process with the model's tokenizer at work."""
     for library in ("lancedb", "pyarrow", "tokenizers"):
         importlib.import_module(library)
 
     project = Project(config)
+    preparer = project.preparer()  # held: its tokenizer is the model's own memory
     embedder = project.use_hashes()
     before = peak_rss_mb()
     started = cpu_s()
     report = project.sync()
     return {
-        "imports_mb": before,
+        "own_mb": before,
         "peak_mb": peak_rss_mb(),
         "chunks": report.chunks.total,
         "cpu_s": cpu_s() - started,
         "embedder_cpu_s": embedder.cpu_s,
+        "prompt_tokens": preparer.extra_tokens,
     }
 
 

@@ -195,11 +195,11 @@ def memory(context: Context, corpus: Corpus) -> list[Row]:
     shutil.rmtree(folder)
     return [
         Row(
-            f"peak RSS of a first load of {size / 1e6:.0f} MB, over the process with everything imported;"
+            f"peak RSS of a first load of {size / 1e6:.0f} MB, over the process with the model's tokenizer;"
             f" hash embedder, no model ({found['chunks']:,} chunks)",
             f"{found['peak_mb']:.0f} MB",
-            f"{found['imports_mb']:.0f} MB",
-            found["peak_mb"] - found["imports_mb"],
+            f"{found['own_mb']:.0f} MB",
+            found["peak_mb"] - found["own_mb"],
             " MB",
             300,
             "(n=1)",

@@ -50,7 +50,11 @@ def find_changes(
     unreadable = dict(observation.unreadable)
     for scan in observation.scans.values():
         unreadable |= unknown_documents(scan, list(recorded))
-    holds = [] if accept_deletes else _root_holds(observation, ledger, recorded, now)
+    holds = [
+        hold
+        for hold in _root_holds(observation, ledger, recorded, now)
+        if not (accept_deletes and _is_known(observation, hold.source))
+    ]
     held = _absent(recorded, observation, {hold.source for hold in holds}) - set(unreadable)
     found = plan(
         observation.revisions,
@@ -73,6 +77,11 @@ def find_changes(
         unstable=frozenset(observation.unstable),
         waiting=failures,
     )
+
+
+def _is_known(observation: Observation, source: str) -> bool:
+    """A folder that is there and can't be read says nothing, and no consent changes that."""
+    return observation.scans[source].root_state is not RootState.UNREADABLE
 
 
 def _recorded(ledger: Ledger | None, generation: int | None) -> dict[DocumentName, Recorded]:

@@ -9,10 +9,11 @@ from reindex.core.identity import unpack_keys
 from reindex.core.jobs import OPEN_STATES, JobState, Lane
 from reindex.model import EmbeddingKey
 from reindex.settings import Settings
-from reindex.stores.manifests import table_folder, tables_on_disk, versions_on_disk
+from reindex.stores.index import PRUNE_MARGIN_S
+from reindex.stores.manifests import prunable_versions, table_folder, tables_on_disk, versions_on_disk
 from reindex.writer import Writer
 
-VERSIONS_MAX = 64  # more than this many versions on disk: prune those that no reader can reach
+VERSIONS_MAX = 64  # this many versions that no reader can reach: prune them
 JOBS_KEPT_S = 30 * 86_400.0
 
 
@@ -40,8 +41,9 @@ def maintain(writer: Writer, settings: Settings) -> None:
     ):
         writer.table().optimise()
         writer.adopt_version()
-    if statistics.versions >= VERSIONS_MAX:
-        writer.table().prune(writer.oldest_version_in_reach(), orphans=False)
+    oldest = writer.oldest_version_in_reach()
+    if prunable_versions(writer.data_dir, writer.table().name, oldest, PRUNE_MARGIN_S) >= VERSIONS_MAX:
+        writer.table().prune(oldest, orphans=False)
         writer.adopt_version()
 
 

@@ -15,13 +15,9 @@ from reindex.stores.manifests import manifest_path, table_stamp, versions_on_dis
 from reindex.stores.pointer import Published
 from reindex.writer import Writer, published_from
 
-_REFILL = "cache refill"  # the note that a new cache has not yet been filled from the table
-
 
 def recover(writer: Writer) -> None:
     """Make ledger, table, pointer and cache agree."""
-    if writer.cache.was_made:
-        writer.ledger.record_note(_REFILL, "due")
     published = _read_pointer(writer)
     writer.open_generation(_open_generation(writer.ledger.generations.all()))
     if writer.generation is not None:
@@ -30,7 +26,7 @@ def recover(writer: Writer) -> None:
         _adopt_pointer(writer, published)
     _check_files(writer)
     _align_pointer(writer, published)
-    if writer.ledger.note(_REFILL):
+    if not writer.cache.is_complete:
         _refill_cache(writer)
 
 
@@ -163,7 +159,7 @@ def _refill_cache(writer: Writer) -> None:
         for keys, vectors in writer.table().vectors():
             writer.cache.put(keys, vectors, writer.today)
         writer.warn(f"the vector cache was filled again from the index: {writer.cache.count()} vectors")
-    writer.ledger.record_note(_REFILL, "")
+    writer.cache.mark_complete()
 
 
 def _is_on_disk(writer: Writer, published: Published) -> bool:

@@ -78,6 +78,7 @@ def _run_pass(
         return
     if writer.generation is None:
         writer.start_generation(recipe)
+    writer.check_rows()
     embedding = app.settings.embedding
     pipeline = Pipeline(
         writer,

@@ -12,6 +12,7 @@ from reindex.model import DAY_S
 from reindex.ports import Clock
 from reindex.stores.cache import VectorCache
 from reindex.stores.index import GenerationTable
+from reindex.stores.lance import TableMissingError
 from reindex.stores.ledger import FILE as LEDGER_FILE
 from reindex.stores.ledger import Ledger
 from reindex.stores.lock import writer_lock
@@ -95,7 +96,6 @@ class Writer:
             if generation.state is not GenerationState.LIVE:
                 generation = self.ledger.generations.change_state(generation, GenerationState.LIVE, now)
             self.ledger.generations.record_publish(generation, now, now - self._reader_grace_s)
-            self.record_stamp()
         self.generation = generation
         self.pointer.write(published_from(generation, now))
 
@@ -108,8 +108,6 @@ class Writer:
                 self.generation, table.version, table.manifest
             )
             self.publish()
-        else:
-            self.record_stamp()
 
     def oldest_version_in_reach(self) -> int:
         """The oldest version of the live table that a reader may still be pinned to."""
@@ -134,9 +132,20 @@ class Writer:
         return self.ledger.note(_STAMP) == stamp
 
     def record_stamp(self) -> None:
-        """The live table's files, as they are now, are known good."""
+        """The table's files, as they are now, are known good."""
+        if self.generation is not None and self._table is not None:
+            self.ledger.record_note(_STAMP, table_stamp(self.data_dir, self.generation.table))
+
+    def check_rows(self) -> None:
+        """The table has as many rows as the ledger says: what is appended can't be there already.
+
+        Raises TableMissingError.
+        """
         assert self.generation is not None, "no generation is open"
-        self.ledger.record_note(_STAMP, table_stamp(self.data_dir, self.generation.table))
+        recorded = sum(self.ledger.documents.totals(self.generation.number))
+        found = self.table().count()
+        if found != recorded:
+            raise TableMissingError(f"table {self.generation.table} has {found} rows, not {recorded}")
 
     def replace_cache(self, damage: CorruptDatabaseError) -> None:
         """The cache turned out to be damaged: set it aside and go on with a new one."""

@@ -79,7 +79,7 @@ def test_eviction_takes_the_longest_unused_and_spares_what_is_kept(cache):
 def test_a_damaged_file_is_set_aside(tmp_path):
     (tmp_path / FILE).write_bytes(b"this is no database" * 100)
     cache = VectorCache.open(tmp_path, 77.0)
-    assert cache.was_made
+    assert not cache.is_complete
     assert cache.count() == 0
     cache.close()
     assert (tmp_path / "cache.damaged-77.sqlite").exists()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FILE = "cache.sqlite"
 _ROWS_PER_STATEMENT = 500  # under SQLite's limit on variables of every build
 _CHECKSUM_BYTES = 8
+_COMPLETE = 0x72656478  # kept in the file itself, so that a crash right after its making is seen
 
 MIGRATIONS = (
     """
@@ -33,28 +34,26 @@ CREATE INDEX vectors_by_day ON vectors (used_day)
 class VectorCache:
     """Bulk get and put of vectors. A row that fails its check counts as missing and is reported."""
 
-    def __init__(self, database: Database, *, was_made: bool) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self.was_made = was_made
         self.rejected = 0
 
     @staticmethod
     def open(data_dir: Path, now: float) -> VectorCache:
-        """Open for writing. A damaged file is set aside; `was_made` says that the cache starts empty."""
+        """Open for writing; made if absent. A damaged file is set aside."""
         path = data_dir / FILE
-        was_made = not path.exists() or path.stat().st_size == 0
         try:
             database = open_writable(path, MIGRATIONS)
         except CorruptDatabaseError:
             set_aside(path, int(now))
-            database, was_made = open_writable(path, MIGRATIONS), True
-        return VectorCache(database, was_made=was_made)
+            database = open_writable(path, MIGRATIONS)
+        return VectorCache(database)
 
     @staticmethod
     def open_existing(data_dir: Path) -> VectorCache | None:
         """Open for writing without the lock: only a cache that is there, and nothing is mended."""
         path = data_dir / FILE
-        return VectorCache(open_writable(path, MIGRATIONS), was_made=False) if path.exists() else None
+        return VectorCache(open_writable(path, MIGRATIONS)) if path.exists() else None
 
     @staticmethod
     def open_for_reading(data_dir: Path) -> VectorCache | None:
@@ -63,12 +62,21 @@ class VectorCache:
         if not path.exists():
             return None
         try:
-            return VectorCache(open_readable(path, MIGRATIONS), was_made=False)
+            return VectorCache(open_readable(path, MIGRATIONS))
         except CorruptDatabaseError:
             return None
 
     def close(self) -> None:
         self._database.close()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether this file was told that it has all that the index has. A new one was not."""
+        return self._database.one("PRAGMA application_id") == (_COMPLETE,)
+
+    def mark_complete(self) -> None:
+        """It was filled from the index, or there is no index to fill it from."""
+        self._database.execute(f"PRAGMA application_id = {_COMPLETE}")
 
     def present(self, keys: Sequence[EmbeddingKey]) -> set[EmbeddingKey]:
         """Those keys that have a row. Reads no vector."""

@@ -13,7 +13,7 @@ from reindex.core.identity import document_id
 from reindex.core.layout import DocumentLayout, decode_layout, encode_layout
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.stores import lance
-from reindex.stores.manifests import manifest_path, versions_on_disk
+from reindex.stores.manifests import manifest_path
 from reindex.stores.memory import bound_arenas, lean
 from reindex.stores.stop_words import ENGLISH
 
@@ -58,7 +58,6 @@ class TableStatistics:
     rows: int
     unindexed_rows: int
     small_fragments: int
-    versions: int
     has_vector_index: bool
 
 
@@ -131,6 +130,11 @@ class GenerationTable:
             keys = [EmbeddingKey(bytes.fromhex(key)) for key in batch.column(lance.KEY).to_pylist()]
             yield keys, _matrix(batch.column(lance.VECTOR))
 
+    def count(self) -> int:
+        """Rows of both kinds. Reads no row."""
+        with lance.clear_errors(f"reading table {self.name}"):
+            return int(self._table.count_rows())
+
     def read_all(self) -> int:
         """Read every column of every row once; how many rows there are. Raises when a file is damaged."""
         columns = [field.name for field in self._schema]
@@ -161,10 +165,9 @@ class GenerationTable:
             indices = self._table.list_indices()
             fragments = self._table.stats()["fragment_stats"]
             return TableStatistics(
-                rows=int(self._table.count_rows()),
+                rows=self.count(),
                 unindexed_rows=max((int(i.num_unindexed_rows or 0) for i in indices), default=0),
                 small_fragments=int(fragments["num_small_fragments"]),
-                versions=len(versions_on_disk(self._data_dir, self.name)),
                 has_vector_index=any(lance.VECTOR in i.columns for i in indices),
             )
 

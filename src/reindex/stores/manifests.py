@@ -28,19 +28,33 @@ def versions_on_disk(data_dir: Path, table: str) -> list[int]:
     return sorted(_VERSION_SPACE - int(stem) for stem in stems if stem.isdigit())
 
 
+def prunable_versions(data_dir: Path, table: str, oldest_needed: int, margin_s: float) -> int:
+    """How many versions are older than that one by more than the margin."""
+    try:
+        limit = (data_dir / manifest_path(table, oldest_needed)).stat().st_mtime - margin_s
+    except FileNotFoundError:
+        return 0
+    folder = data_dir / table_folder(table) / "_versions"
+    found = (folder / f"{_VERSION_SPACE - version}.manifest" for version in versions_on_disk(data_dir, table))
+    return sum(path.stat().st_mtime < limit for path in found)
+
+
 def table_stamp(data_dir: Path, table: str) -> str:
     """A digest of the names, sizes and times of all files of a table: another one means that a file was
     changed, lost or added. Reads no content; files of a Lance table are written once.
     """
-    root = data_dir / table_folder(table)
-    lines = []
-    for folder, _, names in os.walk(root):
-        for name in names:
-            try:
-                stat = (Path(folder) / name).stat()
-            except FileNotFoundError:
-                continue
-            lines.append(f"{Path(folder).relative_to(root)}/{name}:{stat.st_size}:{stat.st_mtime_ns}")
+    lines: list[str] = []
+    folders = [str(data_dir / table_folder(table))]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                stat = entry.stat(follow_symlinks=False)
+                lines.append(f"{entry.name}:{stat.st_size}:{stat.st_mtime_ns}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
