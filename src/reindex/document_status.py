@@ -88,9 +88,13 @@ def _state(source: FileSource, name: DocumentName, known: _Known) -> tuple[Docum
     ignored = source.explain(name.path)
     if ignored is not None and known.recorded is None:
         return DocumentState.IGNORED, ignored.reason
+    if ignored is not None and known.is_source_held:
+        return DocumentState.HELD, f"ignored now ({ignored.reason}); its deletion waits for --accept-deletes"
     if ignored is not None:
         return DocumentState.PENDING, f"ignored now ({ignored.reason}), and still in the index: run sync"
     if source.stat(name.path) is None:
+        if (source.root / name.path).is_dir():
+            return DocumentState.IGNORED, "a folder: name a file in it"
         return _state_of_absent(known)
     return _state_of_present(source, name, known)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reindex.core.batching import token_batches
 from reindex.core.jobs import JobState, Lane
-from reindex.errors import EmbeddingError
+from reindex.errors import EmbeddingError, ModelError
 from reindex.model import EmbeddingKey
 from reindex.ports import Embedder
 from reindex.writer import Writer
@@ -69,7 +69,7 @@ def embed_missing(
         for batch in token_batches([texts[key].tokens for key in missing], batch_tokens):
             _embed_batch(writer, embedder, [(missing[i], texts[missing[i]]) for i in batch], result)
             advance(len(batch), sum(texts[missing[i]].tokens for i in batch))
-    except EmbeddingError as error:
+    except (EmbeddingError, ModelError) as error:
         writer.ledger.jobs.change_state(result.job, JobState.FAILED, writer.clock.now(), error.message)
         raise
     return result

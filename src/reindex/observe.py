@@ -123,13 +123,17 @@ def _read_one(
 
 
 def unknown_documents(scan: Scan, recorded: Sequence[DocumentName]) -> dict[DocumentName, str]:
-    """Recorded documents below a folder that could not be listed, with the reason."""
-    folders = {problem.path: problem.reason for problem in scan.unreadable if problem.is_directory}
+    """Recorded documents below a folder that could not be listed, with the reason; the folder itself where
+    none is recorded, so that it is not passed over in silence.
+    """
     found = {}
-    for name in recorded:
-        for folder, reason in folders.items():
-            if name.source == scan.source and (folder == "" or name.path.startswith(folder + "/")):
-                found[name] = f"the folder {folder!r} can't be read: {reason}"
+    for problem in scan.unreadable:
+        if not problem.is_directory:
+            continue
+        reason = f"the folder {problem.path!r} can't be read: {problem.reason}"
+        below = [n for n in recorded if n.source == scan.source and n.path.startswith(problem.path + "/")]
+        for name in below or [DocumentName(scan.source, problem.path)]:
+            found[name] = reason
     return found
 
 

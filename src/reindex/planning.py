@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from reindex.app import App
 from reindex.changes import find_changes
 from reindex.core.identity import chunk_ids, unpack_keys
-from reindex.embedders.catalog import recipe_for
+from reindex.embedders.catalog import recipe_for, recipe_notice
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.observe import observe
 from reindex.preparing import Prepared
 from reindex.report import Progress
 from reindex.stores.cache import VectorCache
 from reindex.stores.ledger import Ledger
-from reindex.syncing import recipe_notice
 
 TOKENS_PER_SECOND = 3_000.0  # of the default model on two cores, until this store has a rate of its own
 

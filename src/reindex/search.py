@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from reindex.core.identity import Recipe, document_id, embedding_key
 from reindex.core.layout import DocumentLayout, Place
 from reindex.core.ranking import reciprocal_rank_fusion
-from reindex.errors import EmbeddingError, ModelError, NothingIndexedError, StoreError
+from reindex.errors import ConfigError, EmbeddingError, ModelError, NothingIndexedError, StoreError
 from reindex.model import DAY_S, DocumentName, EmbeddingKey
 from reindex.stores.cache import VectorCache
 from reindex.stores.lance import TableMissingError
@@ -86,7 +86,10 @@ class Reader:
         self, text: str, k: int = 10, mode: SearchMode = SearchMode.HYBRID, limits: Filter | None = None
     ) -> SearchResult:
         """The k best chunks. Raises NothingIndexedError, and ModelError in vector mode without a model."""
+        if k < 1:
+            raise ConfigError(f"k = {k}: at least one hit must be asked for")
         started = time.perf_counter()
+        text = text.encode("utf-8", "replace").decode("utf-8")  # a terminal may pass on broken bytes
         limits = limits or Filter()
 
         def answer(snapshot: Snapshot) -> SearchResult:

@@ -6,9 +6,12 @@ from reindex.app import App
 from reindex.changes import Changes, find_changes
 from reindex.core.generations import Generation
 from reindex.core.jobs import JobState
+from reindex.embedders.catalog import recipe_for, recipe_notice
+from reindex.errors import ReindexError
 from reindex.model import DocumentName
 from reindex.observe import Observation, observe
 from reindex.stores.failure_rows import Failure, Hold
+from reindex.stores.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class StoreStatus:
     state: str
     reasons: tuple[str, ...]
     live: Generation | None
+    building: Generation | None
     documents: int
     chunks: int
     pending: int
@@ -43,12 +47,13 @@ def store_status(app: App) -> StoreStatus:
         if ledger is not None and live is not None:
             documents, chunks = ledger.documents.totals(live.number)
         pending = _pending(changes)
-        reasons = _reasons(app, live, changes, pending)
+        reasons = (*_reasons(app, live, changes, pending), *_recipe_reason(app, ledger, live))
         tokens, usd = ledger.jobs.spend() if ledger is not None else (0, 0.0)
         return StoreStatus(
             state=_state(app, live, changes),
             reasons=reasons,
             live=live,
+            building=ledger.generations.building() if ledger is not None else None,
             documents=documents,
             chunks=chunks,
             pending=len(pending),
@@ -60,6 +65,18 @@ def store_status(app: App) -> StoreStatus:
             tokens_spent=tokens,
             usd_spent=usd,
         )
+
+
+def _recipe_reason(app: App, ledger: Ledger | None, live: Generation | None) -> list[str]:
+    """The settings ask for another recipe than the live generation has, or for one that can't be."""
+    if live is None or ledger is None:
+        return []
+    try:
+        wanted = recipe_for(app.settings, app.catalog(ledger))
+    except ReindexError as error:
+        return [error.message]
+    same = wanted.fingerprint == live.recipe.fingerprint
+    return [] if same else [recipe_notice(live.number, live.recipe, wanted)]
 
 
 def _state(app: App, live: Generation | None, changes: Changes) -> str:
@@ -85,7 +102,8 @@ def _failures(changes: Changes, observation: Observation) -> tuple[Failure, ...]
     return tuple(
         failure
         for name, failure in known.items()
-        if name in changes.unreadable or failure.revision == observation.revisions.get(name)
+        if name in changes.unreadable
+        or (name in observation.revisions and failure.revision == observation.revisions[name])
     )
 
 
@@ -105,7 +123,7 @@ def _reasons(
     if live is not None and not _has_table(app, live):
         reasons.append("the table of the live generation is missing: run sync")
     if pending:
-        reasons.append(f"{len(pending)} documents wait for sync")
+        reasons.append(f"{len(pending)} document{'s' * (len(pending) != 1)} to be synced")
     if changes.unreadable:
         reasons.append(f"{len(changes.unreadable)} documents can't be read")
     if changes.plan.failed:

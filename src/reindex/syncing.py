@@ -7,7 +7,7 @@ from reindex.app import App
 from reindex.changes import Changes, find_changes
 from reindex.core.generations import GenerationState
 from reindex.core.identity import Recipe
-from reindex.embedders.catalog import ModelCatalog, recipe_for
+from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
 from reindex.errors import ConfigError
 from reindex.maintenance import maintain, tidy_jobs
 from reindex.observe import Observation, observe
@@ -94,29 +94,18 @@ def _run_pass(
 
 
 def _recipe(app: App, writer: Writer, catalog: ModelCatalog, report: PassReport) -> Recipe:
-    """The live generation's own recipe; the settings' one when there is none. A difference is said."""
-    if writer.generation is None:
-        return recipe_for(app.settings, catalog)
-    live = writer.generation.recipe
+    """The live generation's own recipe, and a difference is said; the settings' one when none is live."""
     wanted = recipe_for(app.settings, catalog)
+    if writer.generation is not None and not _is_live(writer):
+        if wanted != writer.generation.recipe:
+            writer.drop_unpublished(writer.generation)  # nobody ever read it
+        return wanted
+    if writer.generation is None:
+        return wanted
+    live = writer.generation.recipe
     if wanted.fingerprint != live.fingerprint:
         report.notices.append(recipe_notice(writer.generation.number, live, wanted))
     return live
-
-
-def recipe_notice(generation: int, live: Recipe, wanted: Recipe) -> str:
-    """What to tell when the settings ask for another recipe than the live generation has."""
-    return (
-        f"config.toml asks for another recipe ({_described(wanted)}) than generation {generation} has"
-        f" ({_described(live)}): it is kept fresh by its own; rebuild into another --data-dir to change it"
-    )
-
-
-def _described(recipe: Recipe) -> str:
-    return (
-        f"{recipe.model}, {recipe.space.dimensions} dimensions,"
-        f" {recipe.max_tokens} tokens, {recipe.overlap_tokens} overlap"
-    )
 
 
 def _is_live(writer: Writer) -> bool:

@@ -24,8 +24,10 @@ def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
         changes = find_changes(observation, ledger, number, accept_deletes=False, now=now)
         try:
             progress.phase("comparing", 0, "rows")
+            known = {hold.source for hold in ledger.failures.holds()} if ledger is not None else set()
+            held = [name for name in changes.held if name.source in known]  # what no sync held is drift
             result = reader.with_snapshot(
-                lambda snapshot: verify_index(snapshot, observation, changes.waiting, changes.held)
+                lambda snapshot: verify_index(snapshot, observation, changes.waiting, held)
             )
         except TableMissingError as error:
             return Verification(missing=len(observation.revisions), details=[error.message])

@@ -127,6 +127,14 @@ class Writer:
         self.ledger.generations.change_state(generation, GenerationState.LOST, self.clock.now())
         self.open_generation(None)
 
+    def drop_unpublished(self, generation: Generation) -> None:
+        """A generation that readers were never sent to, and whose recipe is not wanted any more."""
+        now = self.clock.now()
+        with self.ledger.transaction():
+            self.ledger.generations.change_state(generation, GenerationState.DROPPED, now)
+            self.ledger.documents.replace_all(generation.number, {})
+        self.open_generation(None)
+
     def is_stamp_known(self, stamp: str) -> bool:
         """Whether the live table's files looked so when they were last known good."""
         return self.ledger.note(_STAMP) == stamp

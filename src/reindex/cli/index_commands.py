@@ -104,8 +104,6 @@ def _plan_object(found: PlanReport) -> dict[str, object]:
             "unchanged": found.unchanged,
             "ignored": found.ignored,
             "pending": found.pending,
-            "failed": found.failed,
-            "held": found.held,
         },
         "chunks": {"to_embed": found.to_embed, "cached": found.cached, "in_flight": found.in_flight},
         "tokens": found.tokens,

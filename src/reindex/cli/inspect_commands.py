@@ -131,7 +131,6 @@ def _query_object(found: SearchResult) -> dict[str, object]:
         "version": found.version,
         "model": found.model,
         "degraded": bool(found.degraded),
-        "degraded_reason": found.degraded,
         "took_ms": found.took_ms,
         "hits": [asdict(hit) for hit in found.hits],
     }
@@ -189,7 +188,7 @@ def _status_object(store: StoreStatus) -> dict[str, object]:
             "documents": store.documents,
             "chunks": store.chunks,
         },
-        "building": None,
+        "building": None if store.building is None else {"generation": store.building.number},
         "documents": {
             "total": store.documents,
             "pending": store.pending,
@@ -204,7 +203,9 @@ def _status_object(store: StoreStatus) -> dict[str, object]:
 
 def _say_status(store: StoreStatus) -> None:
     live = store.live
-    if live is None:
+    if live is None and store.building is not None:
+        say("the first load is not done: run `reindex sync`")
+    elif live is None:
         say("nothing indexed yet: run `reindex sync`")
     else:
         say(f"{store.state}: generation {live.number}, version {live.version}, model {live.recipe.model}")

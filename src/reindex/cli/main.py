@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -61,6 +62,10 @@ def main() -> None:
         if ending.code == ExitCode.INTERRUPTED:  # typer turned Ctrl-C into this
             warn("interrupted: what was published stays; run the command again to go on")
         raise
-    except BrokenPipeError:
+    except OSError as error:  # BrokenPipeError, or a full disk behind a redirection
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        if error.errno == errno.ENOSPC:
+            warn("error: no space left where the output goes")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said
         sys.exit(ExitCode.ERROR)

@@ -71,8 +71,10 @@ class LineProgress(QuietProgress):
         elapsed = self._said - self._begun
         parts = [f"{self._name}:"]
         if self._total:
-            left = elapsed * (self._total - self._done) / max(self._done, 1)
-            parts.append(f"{100 * self._done // self._total} %, about {left:.0f} s left,")
+            parts.append(f"{100 * self._done // self._total} %,")
+            if self._done * 20 >= self._total:  # before that it is the loading of the model that is measured
+                left = elapsed * (self._total - self._done) / self._done
+                parts.append(f"about {left:.0f} s left,")
         else:
             parts.append(f"{self._done:,} {self._unit},")
         parts.append(f"{self._documents:,} documents published, {self._chunks:,} chunks embedded")

@@ -92,6 +92,21 @@ def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
     )
 
 
+def recipe_notice(generation: int, live: Recipe, wanted: Recipe) -> str:
+    """What to tell when the settings ask for another recipe than the live generation has."""
+    return (
+        f"config.toml asks for another recipe ({_described(wanted)}) than generation {generation} has"
+        f" ({_described(live)}): it is kept fresh by its own; rebuild into another --data-dir to change it"
+    )
+
+
+def _described(recipe: Recipe) -> str:
+    return (
+        f"{recipe.model}, {recipe.space.dimensions} dimensions,"
+        f" {recipe.max_tokens} tokens, {recipe.overlap_tokens} overlap"
+    )
+
+
 def _chosen(setting: str | None, own: str) -> str:
     return own if setting is None else setting
 

@@ -38,7 +38,7 @@ class LocalEmbedder:
                 convert_to_numpy=True,
                 normalize_embeddings=False,
             )
-        except (RuntimeError, MemoryError, ValueError) as error:
+        except (RuntimeError, MemoryError, ValueError, TypeError) as error:
             raise EmbeddingError(f"the model failed on {len(texts)} texts: {error}") from error
         return _normalised(np.asarray(vectors, dtype=np.float32)[:, : self._space.dimensions])
 
@@ -60,7 +60,7 @@ def _load(directory: Path, threads: int) -> Any:
         if threads:
             torch.set_num_threads(threads)
         return SentenceTransformer(str(directory), device="cpu", local_files_only=True)
-    except (ImportError, OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # damaged files raise whatever the library below meets
         raise ModelError(
             f"the model in {directory} can't be loaded: {type(error).__name__}: {error}",
             "Install it again, or name another in [embedding] model.",

@@ -24,7 +24,7 @@ SYMBOLIC_LINK = Ignored("symbolic link")
 NOT_REGULAR = Ignored("not a regular file")
 DATA_DIRECTORY = Ignored("inside the data directory")
 
-_IGNORE_FILE_BYTES_MAX = 256 << 10  # about 10,000 rules, 0.6 s to compile
+IGNORE_FILE_BYTES_MAX = 256 << 10  # about 10,000 rules, 0.6 s to compile
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +182,9 @@ def _read_ignore_file(path: str) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        content = read_at_most(descriptor, _IGNORE_FILE_BYTES_MAX + 1)
+        content = read_at_most(descriptor, IGNORE_FILE_BYTES_MAX + 1)
     finally:
         os.close(descriptor)
-    if len(content) > _IGNORE_FILE_BYTES_MAX:
+    if len(content) > IGNORE_FILE_BYTES_MAX:
         raise OSError(errno.EFBIG, f"{name} is larger than 256 KiB")
     return os.fsdecode(content.removeprefix(b"\xef\xbb\xbf"))

@@ -27,6 +27,10 @@ class GenerationRows:
     def live(self) -> Generation | None:
         return next((g for g in self.all() if g.state is GenerationState.LIVE), None)
 
+    def building(self) -> Generation | None:
+        """The one that is being filled and that nobody reads yet."""
+        return next((g for g in self.all() if g.state is GenerationState.BUILDING), None)
+
     def add(self, generation: Generation) -> None:
         self._database.execute(
             "INSERT INTO generations"
