@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from reindex.core.diff import Plan, Recorded, plan
 from reindex.core.guard import mass_hold, root_hold
-from reindex.core.text import CHUNKER_VERSION
+from reindex.core.tokens import CHUNKER_VERSION
 from reindex.model import DocumentName
 from reindex.observe import Observation, unknown_documents
 from reindex.parsers.registry import parser_version

@@ -6,12 +6,10 @@ from itertools import pairwise
 
 from reindex.core.packing import Piece, pack
 from reindex.core.splitting import CHARS_PER_TOKEN_MAX, Cut, Slice, count_fitting, split
-from reindex.core.tokens import ChunkLimits, Tokenizer
+from reindex.core.tokens import CHUNKER_VERSION, ChunkLimits, Tokenizer
 from reindex.model import Block, BlockKind, Chunk
 
 __all__ = ["CHUNKER_VERSION", "ChunkLimits", "Tokenizer", "chunk_document"]
-
-CHUNKER_VERSION = 1
 
 _JOIN_TOKENS_MAX = 2  # what a line end between two pieces may count for tokenizers that see white space
 

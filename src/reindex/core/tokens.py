@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+CHUNKER_VERSION = 1
+"""Raised with every change of the chunker's cuts: documents that an older one cut are cut again."""
+
 
 class Tokenizer(Protocol):
     """How a model counts. Special tokens are never included."""
