@@ -26,8 +26,13 @@ def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
             progress.phase("comparing", 0, "rows")
             known = {hold.source for hold in ledger.failures.holds()} if ledger is not None else set()
             held = [name for name in changes.held if name.source in known]  # what no sync held is drift
+            failures = {  # what could not be read, and is gone or readable now, excuses nothing
+                name: failure
+                for name, failure in changes.waiting.items()
+                if failure.revision is not None or name in changes.unreadable
+            }
             result = reader.with_snapshot(
-                lambda snapshot: verify_index(snapshot, observation, changes.waiting, held)
+                lambda snapshot: verify_index(snapshot, observation, failures, held)
             )
         except TableMissingError as error:
             return Verification(missing=len(observation.revisions), details=[error.message])
