@@ -36,10 +36,9 @@ _PATH_ARGUMENTS = {  # audit event -> which of its arguments are changed paths, 
     "os.chmod": ((0, 2),),
     "os.utime": ((0, 3),),
 }
-_ALLOWED = tuple(
-    os.path.realpath(path)
-    for path in (tempfile.gettempdir(), "/dev", "/proc", ROOT / ".pytest_cache", ROOT / ".hypothesis")
-)
+_CACHES = tuple(os.path.realpath(ROOT / name) for name in (".pytest_cache", ".hypothesis"))
+_ALLOWED = tuple(os.path.realpath(path) for path in (tempfile.gettempdir(), "/dev", "/proc"))
+_REFUSED = (os.path.realpath(ROOT),)  # also when the repository itself lies in a temporary folder
 
 
 class _WriteGuard:
@@ -87,7 +86,13 @@ def _database_path(database):
 
 def _is_allowed(path):
     real = os.path.realpath(os.fsdecode(path))
-    return "__pycache__" in real or any(real == root or real.startswith(root + os.sep) for root in _ALLOWED)
+    if "__pycache__" in real or _is_below(real, _CACHES):
+        return True
+    return _is_below(real, _ALLOWED) and not _is_below(real, _REFUSED)
+
+
+def _is_below(real, roots):
+    return any(real == root or real.startswith(root + os.sep) for root in roots)
 
 
 _guard = _WriteGuard()

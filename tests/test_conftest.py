@@ -18,7 +18,7 @@ def test_a_test_writes_only_below_its_temporary_folder(tmp_path):
         lambda: (HERE / "stray").mkdir(),
         lambda: (tmp_path / "here").rename(HERE / "stray"),
         lambda: sqlite3.connect(HERE / "stray.sqlite"),
-        lambda: (Path.home() / ".reindex").mkdir(),
+        lambda: (HERE.parent / ".reindex" / "stray").mkdir(parents=True),
     ):
         with pytest.raises(PermissionError, match="only in a temporary folder"):
             attempt()
