@@ -13,7 +13,7 @@ from reindex.model import Block
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A parser (the name of its module here), the version of its code, and the library under it.
+    """A parser (the name of its module here), the version of its code, and the distribution under it.
 
     Raise `version` whenever the module gives other blocks for the same bytes: every document of that
     format is parsed again then, and its unchanged chunks cost nothing.
@@ -21,7 +21,7 @@ class _Format:
 
     module: str
     version: int
-    library: str = ""  # the distribution's name
+    distribution: str = ""
 
     def parser(self) -> Callable[[bytes], tuple[Block, ...]]:
         """Imported when the first document needs it: all of them together cost 40 ms."""
@@ -91,7 +91,7 @@ def _format(path: str) -> _Format:
 @cache
 def _version(form: _Format) -> str:
     own = f"{form.module}/{form.version}"
-    return f"{own}+{form.library}/{_library_version(form.library)}" if form.library else own
+    return f"{own}+{form.distribution}/{_library_version(form.distribution)}" if form.distribution else own
 
 
 @cache
