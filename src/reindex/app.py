@@ -102,14 +102,19 @@ class App:
         tokenizer = ModelTokenizer(catalog.find_for(recipe).tokenizer_file)
         return Preparer(sources, recipe, tokenizer, tokenizer.special_tokens, self.clock)
 
-    def embedder(self, recipe: Recipe, catalog: ModelCatalog) -> Embedder:
-        """The lane that embeds for a recipe. The model itself is loaded with the first text."""
+    def embedder(
+        self, recipe: Recipe, catalog: ModelCatalog, say: Callable[[str], None] = lambda _: None
+    ) -> Embedder:
+        """The lane that embeds for a recipe. The model itself is loaded with the first text; `say` is told
+        when it has to be run the slower way.
+        """
         if self.embedder_for is not None:
             return self.embedder_for(recipe)
-        from reindex.embedders.local import LocalEmbedder
+        from reindex.embedders.local import LocalEmbedder, LocalOptions
 
-        directory = catalog.find_for(recipe).directory
-        return LocalEmbedder(directory, recipe.space, self.settings.embedding.threads)
+        embedding = self.settings.embedding
+        options = LocalOptions(self.data_dir, embedding.backend, embedding.threads, say)
+        return LocalEmbedder(catalog.find_for(recipe), recipe.space, options)
 
     def _query_embedder(self, recipe: Recipe) -> Embedder:
         """The ledger only saves hashing the model: a query does without it if need be."""

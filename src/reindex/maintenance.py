@@ -23,6 +23,7 @@ class GarbageReport:
 
     versions_removed: int
     tables_removed: int
+    encoders_removed: int
     vectors_evicted: int
     bytes_before: int
     bytes_after: int
@@ -48,8 +49,8 @@ def maintain(writer: Writer, settings: Settings) -> None:
 
 
 def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
-    """Remove what nobody can reach any more: old versions, lost tables, files of killed writers, and vectors
-    over the cache's limit that no kept generation uses.
+    """Remove what nobody can reach any more: old versions, lost tables, files of killed writers, encoders of
+    models that no generation has, and vectors over the cache's limit that no kept generation uses.
     """
     before = folder_bytes(writer.data_dir)
     versions_removed = _prune_live_table(writer)
@@ -58,7 +59,14 @@ def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
     if settings.embedding.cache_max_gb:
         limit = int(settings.embedding.cache_max_gb * 1e9)
         evicted = writer.cache.evict(limit, _keys_in_use(writer))
-    return GarbageReport(versions_removed, tables_removed, evicted, before, folder_bytes(writer.data_dir))
+    return GarbageReport(
+        versions_removed=versions_removed,
+        tables_removed=tables_removed,
+        encoders_removed=_remove_unused_encoders(writer),
+        vectors_evicted=evicted,
+        bytes_before=before,
+        bytes_after=folder_bytes(writer.data_dir),
+    )
 
 
 def tidy_jobs(writer: Writer) -> None:
@@ -104,6 +112,19 @@ def _remove_unknown_tables(writer: Writer) -> int:
             writer.ledger.documents.replace_all(generation.number, {})
             writer.ledger.generations.change_state(generation, GenerationState.DROPPED, writer.clock.now())
     return len(doomed)
+
+
+def _remove_unused_encoders(writer: Writer) -> int:
+    from reindex.embedders.onnx_files import OnnxFiles  # numpy and onnxruntime, for this command only
+
+    files = OnnxFiles(writer.data_dir)
+    spaces = [
+        g.recipe.space
+        for g in writer.ledger.generations.all()
+        if g.state not in {GenerationState.LOST, GenerationState.DROPPED}
+    ]
+    wanted = {files.folder_of(space.model_digest, space.precision) for space in spaces}
+    return files.remove_others(wanted, writer.clock.now())
 
 
 def _keys_in_use(writer: Writer) -> set[EmbeddingKey]:

@@ -102,10 +102,12 @@ class EmbeddingSettings:
     )
     dimensions: int = field(default=0, metadata=_about("0: the model's own", min=0))
     backend: Literal["auto", "torch", "onnx"] = field(
-        default="auto", metadata=_about("of a local model (same vectors)")
+        default="auto",
+        metadata=_about("what runs a local model (same vectors); auto: onnxruntime where it can, else torch"),
     )
     precision: Literal["fp32", "int8"] = field(
-        default="fp32", metadata=_about("int8 is another embedding space")
+        default="fp32",
+        metadata=_about("int8 is another embedding space: quicker, and finds a little less"),
     )
     threads: int = field(default=0, metadata=_about("of a local model; 0: one for each core", min=0))
     query_prompt: str | None = field(

@@ -83,7 +83,7 @@ def _run_pass(
     pipeline = Pipeline(
         writer,
         app.preparer(recipe, catalog, sources),
-        app.embedder(recipe, catalog),
+        app.embedder(recipe, catalog, report.notices.append),
         window_chunks=embedding.window_chunks,
         batch_tokens=embedding.batch_tokens,
         progress=progress,

@@ -42,3 +42,11 @@ def to_bytes(vector: Vector) -> bytes:
 def stack(vectors: list[Vector]) -> Vectors:
     """Vectors on top of each other."""
     return np.stack(vectors)
+
+
+def normalised(vectors: Vectors) -> Vectors:
+    """Each row divided by its length in float64. A zero row stays zero, and `check_vectors` refuses it."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    unit: Vectors = (vectors / lengths).astype(np.float32)
+    return unit

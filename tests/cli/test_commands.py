@@ -79,7 +79,10 @@ GENERATIONS = {
         }
     ],
 }
-GC = dict.fromkeys("versions_removed tables_removed vectors_evicted bytes_before bytes_after".split(), NUMBER)
+GC = dict.fromkeys(
+    "versions_removed tables_removed encoders_removed vectors_evicted bytes_before bytes_after".split(),
+    NUMBER,
+)
 
 
 def check_shape(value, shape, where="$"):

@@ -8,7 +8,7 @@ import pytest
 
 from reindex.core.batching import token_batches
 from reindex.embedders.catalog import ModelCatalog, recipe_for
-from reindex.embedders.local import LocalEmbedder
+from reindex.embedders.local import LocalEmbedder, LocalOptions
 from reindex.embedders.models import PACKAGED_MODELS, find_model, read_model
 from reindex.embedders.tokenizer import ModelTokenizer
 from reindex.errors import ConfigError, ModelError
@@ -24,9 +24,13 @@ def catalog(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def embedder(catalog):
-    model = catalog.find(DEFAULT)
-    return LocalEmbedder(model.directory, recipe_for(Settings(data_dir=None), catalog).space, 0)
+def embedder(catalog, options):
+    return LocalEmbedder(catalog.find(DEFAULT), recipe_for(Settings(data_dir=None), catalog).space, options)
+
+
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def options(request, tmp_path_factory):
+    return LocalOptions(tmp_path_factory.mktemp("home"), backend=request.param)
 
 
 def test_the_default_model_is_the_package_with_the_known_weights(catalog):
@@ -72,8 +76,6 @@ def test_what_is_remembered_is_used_until_a_file_changes(tmp_path):
         (Settings(chunking=ChunkingSettings(max_tokens=512)), "max_tokens = 512"),
         (Settings(embedding=EmbeddingSettings(dimensions=385)), "dimensions = 385"),
         (Settings(embedding=EmbeddingSettings(provider="openai")), "not built"),
-        (Settings(embedding=EmbeddingSettings(backend="onnx")), "not built"),
-        (Settings(embedding=EmbeddingSettings(precision="int8")), "not built"),
     ],
 )
 def test_what_a_model_can_not_do_is_a_clear_error(catalog, settings, message):
@@ -106,10 +108,10 @@ def test_vectors_equal_those_of_sentence_transformers(catalog, embedder):
     assert np.abs(np.linalg.norm(ours, axis=1) - 1).max() < 1e-5
 
 
-def test_fewer_dimensions_are_a_prefix_made_unit_again(catalog, embedder):
+def test_fewer_dimensions_are_a_prefix_made_unit_again(catalog, embedder, options):
     settings = Settings(embedding=EmbeddingSettings(dimensions=64))
     recipe = recipe_for(settings, catalog)
-    short = LocalEmbedder(catalog.find(DEFAULT).directory, recipe.space, 0).embed(["a belt stops"])
+    short = LocalEmbedder(catalog.find(DEFAULT), recipe.space, options).embed(["a belt stops"])
     whole = embedder.embed(["a belt stops"])[:, :64]
     assert short.shape == (1, 64)
     assert float((short @ (whole / np.linalg.norm(whole)).T)[0, 0]) == pytest.approx(1.0, abs=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from doubles import House, Told, paragraphs
 from reindex.document_status import DocumentState, document_status
 from reindex.embedders.catalog import ModelCatalog, recipe_for
-from reindex.embedders.local import LocalEmbedder
+from reindex.embedders.local import LocalEmbedder, LocalOptions
 from reindex.errors import ConfigError, ModelError
 from reindex.planning import make_plan
 from reindex.search import SearchMode
@@ -98,7 +98,7 @@ def test_damaged_weights_are_a_clear_error(tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     space = recipe_for(Settings(), catalog).space
     with pytest.raises(ModelError, match="can't be loaded"):
-        LocalEmbedder(copy, space, 0).embed(["text"])
+        LocalEmbedder(catalog.find(str(copy)), space, LocalOptions(tmp_path)).embed(["text"])
 
 
 @pytest.mark.parametrize("text", ["caf\udcff dessert", "\ud800", "a\0b", "\n"])

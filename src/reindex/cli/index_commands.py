@@ -89,7 +89,7 @@ def gc(
         return
     say(
         f"removed {plural(found.versions_removed, 'version')}, {plural(found.tables_removed, 'table')},"
-        f" {plural(found.vectors_evicted, 'cached vector')}"
+        f" {plural(found.encoders_removed, 'encoder')}, {plural(found.vectors_evicted, 'cached vector')}"
     )
     say(f"data directory: {found.bytes_before / 1e6:.1f} MB before, {found.bytes_after / 1e6:.1f} MB now")
 

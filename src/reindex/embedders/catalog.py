@@ -62,7 +62,16 @@ class ModelCatalog:
 def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
     """The recipe that the settings ask for. Raises ConfigError for what can't be, and ModelError."""
     embedding, chunking = settings.embedding, settings.chunking
-    _refuse_unbuilt(settings)
+    if embedding.provider != "local":  # clearly, until it is built
+        raise ConfigError(
+            f'[embedding] provider = "{embedding.provider}" is not built in this version',
+            'Use provider = "local".',
+        )
+    if embedding.precision != "fp32" and embedding.backend == "torch":
+        raise ConfigError(
+            f'[embedding] precision = "{embedding.precision}" is made by onnxruntime, not by torch',
+            'Use backend = "auto".',
+        )
     model = catalog.find(embedding.model)
     if embedding.dimensions > model.dimensions:
         raise ConfigError(
@@ -109,15 +118,3 @@ def _described(recipe: Recipe) -> str:
 
 def _chosen(setting: str | None, own: str) -> str:
     return own if setting is None else setting
-
-
-def _refuse_unbuilt(settings: Settings) -> None:
-    """What the configuration allows and this version can't do yet fails here, clearly."""
-    embedding = settings.embedding
-    for is_asked, what, instead in (
-        (embedding.provider != "local", 'provider = "openai"', 'provider = "local"'),
-        (embedding.backend == "onnx", 'backend = "onnx"', 'backend = "auto"'),
-        (embedding.precision != "fp32", 'precision = "int8"', 'precision = "fp32"'),
-    ):
-        if is_asked:
-            raise ConfigError(f"[embedding] {what} is not built in this version", f"Use {instead}.")

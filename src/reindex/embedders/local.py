@@ -1,26 +1,44 @@
-"""The local lane: a sentence-transformers model in this process, fed with batches that waste no padding."""
+"""The local lane: a sentence-transformers model in this process, by the quicker of two ways to run it."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from reindex.core.identity import EmbeddingSpace
+from reindex.embedders.models import LocalModel
 from reindex.errors import EmbeddingError, ModelError
-from reindex.vectors import Vectors
+from reindex.vectors import Vectors, normalised
+
+
+class _Encoder(Protocol):
+    def encode(self, texts: Sequence[str]) -> Vectors: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How a local model is run; none of it decides a vector.
+
+    `data_dir` keeps encoders. `backend` is auto, torch or onnx; `threads` 0 is one for each core; `say` is
+    told when "auto" falls back to torch.
+    """
+
+    data_dir: Path
+    backend: str = "auto"
+    threads: int = 0
+    say: Callable[[str], None] = lambda _: None
 
 
 class LocalEmbedder:
-    """Loads the model on first use; after that every call is one forward pass over the texts it gets."""
+    """Loads the model with the first text; after that every call is one forward pass over what it gets."""
 
-    def __init__(self, directory: Path, space: EmbeddingSpace, threads: int) -> None:
-        """`threads` 0 leaves the choice to torch."""
-        self._directory = directory
+    def __init__(self, model: LocalModel, space: EmbeddingSpace, options: LocalOptions) -> None:
+        self._model = model
         self._space = space
-        self._threads = threads
-        self._model: Any = None
+        self._options = options
+        self._encoder: _Encoder | None = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (len(texts), dimensions). Sort texts by length before: they are padded to the
@@ -28,48 +46,45 @@ class LocalEmbedder:
         """
         if not texts:
             return np.zeros((0, self._space.dimensions), dtype=np.float32)
-        model = self._loaded()
+        if self._encoder is None:
+            self._encoder = self._load()
         try:
-            vectors = model.encode(
-                list(texts),
-                batch_size=len(texts),
-                prompt="",  # prompts are part of the texts: the embedding key is over what is really sent
-                show_progress_bar=False,
-                convert_to_numpy=True,
-                normalize_embeddings=False,
-            )
+            vectors = self._encoder.encode(texts)
         except (RuntimeError, MemoryError, ValueError, TypeError) as error:
             raise EmbeddingError(f"the model failed on {len(texts)} texts: {error}") from error
-        return _normalised(np.asarray(vectors, dtype=np.float32)[:, : self._space.dimensions])
+        return normalised(vectors[:, : self._space.dimensions])
 
-    def _loaded(self) -> Any:
-        if self._model is None:
-            self._model = _load(self._directory, self._threads)
-        return self._model
+    def _load(self) -> _Encoder:
+        """The encoder by onnxruntime where there is one or one may be made; else sentence-transformers."""
+        options, precision = self._options, self._space.precision
+        if options.backend == "torch":
+            return self._torch()
+        # 0.1 s of imports: not for a run whose vectors are all in the cache.
+        from reindex.embedders.canaries import CANARIES
+        from reindex.embedders.onnx_files import OnnxFiles
 
+        files = OnnxFiles(options.data_dir)
+        found = files.load(self._model, precision, options.threads)
+        if found is not None:
+            return found
+        torch: list[_Encoder] = []
 
-def _load(directory: Path, threads: int) -> Any:
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        # 8 to 10 CPU s of imports: only when something is really to be embedded.
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
+        def reference() -> Vectors:
+            torch.append(self._torch())
+            return normalised(torch[0].encode(CANARIES))
 
-        logging.disable_progress_bar()
-        if threads:
-            torch.set_num_threads(threads)
-        return SentenceTransformer(str(directory), device="cpu", local_files_only=True)
-    except Exception as error:  # damaged files raise whatever the library below meets
-        raise ModelError(
-            f"the model in {directory} can't be loaded: {type(error).__name__}: {error}",
-            "Install it again, or name another in [embedding] model.",
-        ) from error
+        try:
+            return files.make(self._model, precision, options.threads, reference)
+        except ModelError as error:
+            if options.backend == "onnx" or precision != "fp32":
+                raise ModelError(
+                    f"{self._model.directory} can't be run by onnxruntime at {precision}: {error}",
+                    'Use [embedding] backend = "auto" and precision = "fp32".',
+                ) from error
+            options.say(f"the model is run by torch, which takes longer: onnxruntime can't, because {error}")
+        return torch[0] if torch else self._torch()
 
+    def _torch(self) -> _Encoder:
+        from reindex.embedders.torch_encoder import TorchEncoder
 
-def _normalised(vectors: Vectors) -> Vectors:
-    """Each row divided by its length in float64. A zero row stays zero, and the cache refuses it."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    normalised: Vectors = (vectors / lengths).astype(np.float32)
-    return normalised
+        return TorchEncoder(self._model.directory, self._options.threads)

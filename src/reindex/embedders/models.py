@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,38 @@ def read_model(directory: Path, weights_digest: str | None) -> LocalModel:
         document_prompt=str(prompts.get("document") or prompts.get("passage") or ""),
         query_prompt=str(prompts.get("query") or ""),
     )
+
+
+class Pooling(StrEnum):
+    """How a text's states become its one vector."""
+
+    MEAN = "mean"  # of all its tokens, the special ones with them
+    FIRST = "cls"
+
+
+def pooling_of(directory: Path) -> Pooling:
+    """The pooling of a model that is a transformer, a pooling and at most a normalisation.
+
+    Raises ModelError for any other: more modules, several poolings, or text that is lowered first.
+    """
+    modules = _json(directory / "modules.json", required=True)
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise ModelError(f"it is made of {', '.join(kinds)}")
+    if (_json(directory / "sentence_bert_config.json") or {}).get("do_lower_case"):
+        raise ModelError("it lowers its texts before its tokenizer sees them")
+    config = _json(directory / str(modules[1]["path"]) / "config.json", required=True)
+    modes = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
+    mode = config.get("pooling_mode") or (modes[0] if len(modes) == 1 else modes)
+    known = {
+        "pooling_mode_mean_tokens": Pooling.MEAN,
+        "pooling_mode_cls_token": Pooling.FIRST,
+        "mean": Pooling.MEAN,
+        "cls": Pooling.FIRST,
+    }
+    if not isinstance(mode, str) or mode not in known:
+        raise ModelError(f"its pooling is {mode!r}")
+    return known[mode]
 
 
 def _identity_files(directory: Path) -> Iterator[Path]:
