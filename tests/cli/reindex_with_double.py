@@ -31,6 +31,6 @@ class LoggingLane:
         return hash_vectors(texts, self._dimensions)
 
 
-App.embedder = lambda self, recipe, catalog: LoggingLane(recipe.space.dimensions)
+App.embedder = lambda self, recipe, *_: LoggingLane(recipe.space.dimensions)
 if __name__ == "__main__":
     main()
