@@ -103,11 +103,11 @@ class EmbeddingSettings:
     dimensions: int = field(default=0, metadata=_about("0: the model's own", min=0))
     backend: Literal["auto", "torch", "onnx"] = field(
         default="auto",
-        metadata=_about("what runs a local model (same vectors); auto: onnxruntime where it can, else torch"),
+        metadata=_about("runs a local model (same vectors)"),
     )
     precision: Literal["fp32", "int8"] = field(
         default="fp32",
-        metadata=_about("int8 is another embedding space: quicker, and finds a little less"),
+        metadata=_about("int8: another space, quicker, finds less"),
     )
     threads: int = field(default=0, metadata=_about("of a local model; 0: one for each core", min=0))
     query_prompt: str | None = field(
