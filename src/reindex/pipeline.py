@@ -3,53 +3,47 @@
     observe -> find_changes -> prepare (read, parse, chunk, key) -> cache -> [1 ledger: job] -> embed
     -> [2 cache] -> apply -> [3 Lance] -> record -> [4 ledger] -> publish -> [5 pointer]
 
-A crash after any of them is repaired by `Writer.recover`, and the next pass goes on from there.
+Three windows are under way at a time: a thread prepares the next, this one embeds, and another thread
+applies the last. Ledger, cache and pointer belong to this thread alone. A crash after any of the commits is
+repaired by `recovery.recover`, and the next pass goes on from there.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 
 from reindex.changes import Changes, document_parser
 from reindex.core.diff import Plan
 from reindex.core.generations import Generation
-from reindex.core.identity import chunk_ids, unpack_keys
-from reindex.embedding import Embedded, Text, embed_missing
-from reindex.model import DocumentName, EmbeddingKey
+from reindex.embedding import Embedded, embed_missing
+from reindex.errors import EmbeddingError, ModelError
+from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.ports import Embedder
 from reindex.preparing import Prepared, Preparer
+from reindex.readahead import ahead
 from reindex.report import PassReport, Progress
 from reindex.sources.files import RootState
-from reindex.stores.document_rows import RecordedDocument, recorded_from
+from reindex.stores.document_rows import recorded_from
 from reindex.stores.failure_rows import Failure
-from reindex.stores.index import ChunkRow, TableChanges
+from reindex.window import Window, update_of
 from reindex.writer import Writer
 
 _FIRST_WINDOW_SHARE = 8  # a first load is searchable after an eighth of a window; then windows double
 
 
 @dataclass(frozen=True, slots=True)
-class _Update:
-    """A document against what is recorded of it: which of its chunks are new rows, which rows it loses."""
+class _Applying:
+    """A window that is on its way into the table, in the other thread."""
 
-    prepared: Prepared
-    new_rows: tuple[tuple[int, str], ...]  # position among the chunks, chunk id
-    rows_gone: tuple[str, ...]
-    is_new: bool
-
-
-@dataclass(slots=True)
-class _Window:
-    """Whole documents that are applied and published together."""
-
-    updates: list[_Update] = field(default_factory=list)
-    gone: list[DocumentName] = field(default_factory=list)
-    chunks: int = 0
-    size_bytes: int = 0
+    window: Window
+    embedded: Embedded
+    done: Future[int]
 
 
 class Pipeline:
-    """Brings one generation up to date. Holds nothing between passes."""
+    """One pass over one generation."""
 
     def __init__(
         self,
@@ -60,6 +54,7 @@ class Pipeline:
         window_chunks: int,
         batch_tokens: int,
         progress: Progress,
+        report: PassReport,
     ) -> None:
         self._writer = writer
         self._preparer = preparer
@@ -67,8 +62,11 @@ class Pipeline:
         self._window_chunks = window_chunks
         self._batch_tokens = batch_tokens
         self._progress = progress
+        self._report = report
+        self._failures: list[Failure] = []
+        self._applying: _Applying | None = None
 
-    def run(self, observation: Observation, changes: Changes, report: PassReport) -> None:
+    def run(self, observation: Observation, changes: Changes) -> None:
         """Apply the changes to the writer's current generation, and publish; fill the report.
 
         Raises ModelError, EmbeddingError and StoreError; what was published until then stays.
@@ -77,136 +75,93 @@ class Pipeline:
         sizes = {name: stat.size_bytes for name, stat in observation.stats.items()}
         # Small ones first, so that a backlog becomes searchable document by document from the start.
         work = [*plan.moved, *plan.changed, *sorted(plan.added, key=lambda name: (sizes[name], name))]
-        total = sum(sizes[name] for name in work)
-        self._progress.phase("indexing", total, "B")
+        self._progress.phase("indexing", sum(sizes[name] for name in work), "B")
         commits_before = self._writer.data_commits
-        failures: list[Failure] = []
-        window = _Window(gone=list(plan.deleted))
-        limit = max(1, self._window_chunks // _FIRST_WINDOW_SHARE)
-        for name in work:
-            prepared = self._preparer.prepare(name)
-            if name in plan.moved:
-                window.gone.append(plan.moved[name])
-            if isinstance(prepared, Failure):
-                failures.append(prepared)
-            elif prepared is None:
-                report.documents.pending += 1
-            else:
-                window.updates.append(self._update(prepared))
-                window.chunks += len(prepared.chunks)
-                window.size_bytes += prepared.size_bytes
-            if window.chunks >= limit:
-                failures += self._flush(window, report, plan)
-                window = _Window()
-                limit = min(self._window_chunks, 2 * limit)
-        failures += self._flush(window, report, plan)
-        self._writer.ledger.failures.record(failures)
-        self._publish_if_needed()
-        report.commits += self._writer.data_commits - commits_before
-
-    def _update(self, prepared: Prepared) -> _Update:
-        """Compare chunk ids with what the ledger recorded: rows that stay are neither written nor deleted."""
-        layout = prepared.layout
-        ids = layout.chunk_ids()
-        recorded = self._writer.ledger.documents.one(self._generation.number, layout.name)
-        old = set(_row_ids(layout.name, recorded))
-        return _Update(
-            prepared,
-            new_rows=tuple((position, row) for position, row in enumerate(ids) if row not in old),
-            rows_gone=tuple(sorted(old.difference(ids))),
-            is_new=recorded is None,
-        )
+        prepared = ahead(work, self._preparer.prepare, _weight, self._window_chunks)
+        with ThreadPoolExecutor(1, thread_name_prefix="apply") as applier, closing(prepared):
+            try:
+                for window in self._windows(prepared, plan):
+                    self._work(window, plan, applier)
+            except (EmbeddingError, ModelError):
+                self._settle(plan)  # what was embedded before is published all the same
+                raise
+            self._settle(plan)
+        self._writer.ledger.failures.record(self._failures)
+        if self._generation.promoted_at is None:  # a first pass over no documents publishes nothing else
+            self._writer.publish()
+        self._report.commits += self._writer.data_commits - commits_before
 
     @property
     def _generation(self) -> Generation:
         assert self._writer.generation is not None, "a pass has a generation"
         return self._writer.generation
 
-    def _flush(self, window: _Window, report: PassReport, plan: Plan) -> list[Failure]:
-        """Embed, apply, record and publish one window. Returns the documents that failed in it."""
-        if not window.updates and not window.gone:
-            return []
-        embedded = self._embed(window, report)
-        failures = self._refused(window, embedded)
-        failed = {failure.name for failure in failures}
-        window.updates = [u for u in window.updates if u.prepared.layout.name not in failed]
-        recorded_gone = (
-            self._writer.ledger.documents.one(self._generation.number, name) for name in window.gone
-        )
-        rows_deleted = sum(recorded.chunks for recorded in recorded_gone if recorded is not None)
-        self._apply(window, embedded)
-        self._record(window, embedded)
+    def _windows(
+        self, prepared: Iterable[tuple[DocumentName, Prepared | Failure | None]], plan: Plan
+    ) -> Iterator[Window]:
+        """Whole documents, about as many chunks as a window has; the deletions go with the first."""
+        recorded = self._writer.ledger.documents.one
+        limit = max(1, self._window_chunks // _FIRST_WINDOW_SHARE)
+        window = Window()
+        for name in plan.deleted:
+            window.add_gone(name, recorded(self._generation.number, name))
+        for name, document in prepared:
+            if name in plan.moved:
+                window.add_gone(plan.moved[name], recorded(self._generation.number, plan.moved[name]))
+            if isinstance(document, Failure):
+                self._failures.append(document)
+            elif document is None:
+                self._report.documents.pending += 1
+            else:
+                window.add(update_of(document, recorded(self._generation.number, name)))
+            if window.chunks >= limit:
+                yield window
+                window = Window()
+                limit = min(self._window_chunks, 2 * limit)
+        if not window.is_empty:
+            yield window
+
+    def _work(self, window: Window, plan: Plan, applier: ThreadPoolExecutor) -> None:
+        """Embed a window while the one before is applied; then send it after that one."""
+        embedded = self._embed(window, plan)
+        self._failures += window.take_out_refused(embedded.refused, self._writer.clock.now())
+        self._settle(plan)
+        changes = window.changes(embedded)
+        done = applier.submit(lambda: self._writer.table().apply(changes))
+        self._applying = _Applying(window, embedded, done)
+
+    def _settle(self, plan: Plan, *, is_waiting: bool = True) -> None:
+        """Record and publish the window that was applied, once it is."""
+        applying = self._applying
+        if applying is None or not (is_waiting or applying.done.done()):
+            return
+        self._applying = None
+        applying.done.result()
+        self._record(applying.window, applying.embedded)
         self._writer.publish()
-        report.chunks.deleted += rows_deleted
-        self._count(window, embedded, report, plan)
-        return failures
+        self._count(applying.window, applying.embedded, plan)
 
-    def _texts(self, window: _Window) -> dict[EmbeddingKey, Text]:
-        """The texts of the rows that this window writes, once each."""
-        texts: dict[EmbeddingKey, Text] = {}
-        for update in window.updates:
-            for position, _ in update.new_rows:
-                chunk = update.prepared.chunks[position]
-                texts[update.prepared.layout.keys[position]] = Text(
-                    self._preparer.text_sent(chunk), chunk.tokens + self._preparer.extra_tokens
-                )
-        return texts
-
-    def _embed(self, window: _Window, report: PassReport) -> Embedded:
+    def _embed(self, window: Window, plan: Plan) -> Embedded:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""
-        texts = self._texts(window)
+        texts = window.texts(self._preparer.text_sent, self._preparer.extra_tokens)
         total_tokens = sum(text.tokens for text in texts.values())
         moved_bytes = done_tokens = done_texts = 0
 
         def advance(sent_texts: int, sent_tokens: int) -> None:
             nonlocal moved_bytes, done_tokens, done_texts
+            self._settle(plan, is_waiting=False)
             done_texts += sent_texts
             done_tokens += sent_tokens
             now = window.size_bytes * done_tokens // total_tokens
             self._progress.advance(now - moved_bytes)
             moved_bytes = now
-            self._say_counts(report, done_texts)
+            self._say_counts(done_texts)
 
         embedded = embed_missing(self._writer, self._embedder, texts, self._batch_tokens, advance)
         self._progress.advance(window.size_bytes - moved_bytes)
         return embedded
 
-    def _refused(self, window: _Window, embedded: Embedded) -> list[Failure]:
-        """The documents that have a text the model refused: they keep their old revision, whole."""
-        failures = []
-        for layout in (update.prepared.layout for update in window.updates):
-            reason = next((embedded.refused[key] for key in layout.keys if key in embedded.refused), None)
-            if reason is not None:
-                reason = f"the model refused a text: {reason}"
-                now = self._writer.clock.now()
-                failures.append(
-                    Failure(layout.name, layout.revision, layout.parser, reason, permanent=True, at=now)
-                )
-        return failures
-
-    def _apply(self, window: _Window, embedded: Embedded) -> None:
-        rows = [
-            ChunkRow(
-                row_id,
-                update.prepared.layout.name,
-                key := update.prepared.layout.keys[position],
-                update.prepared.chunks[position].text,
-                embedded.vectors[key],
-            )
-            for update in window.updates
-            for position, row_id in update.new_rows
-        ]
-        self._writer.table().apply(
-            TableChanges(
-                chunks=rows,
-                layouts=[update.prepared.layout for update in window.updates],
-                chunks_gone=[row for update in window.updates for row in update.rows_gone],
-                documents_gone=window.gone,
-                only_new=all(update.is_new for update in window.updates),
-            )
-        )
-
-    def _record(self, window: _Window, embedded: Embedded) -> None:
+    def _record(self, window: Window, embedded: Embedded) -> None:
         table = self._writer.table()
         self._writer.generation = self._writer.ledger.record(
             self._generation,
@@ -221,12 +176,8 @@ class Pipeline:
             now=self._writer.clock.now(),
         )
 
-    def _publish_if_needed(self) -> None:
-        """A first pass over no documents publishes an empty generation all the same."""
-        if self._generation.promoted_at is None:
-            self._writer.publish()
-
-    def _count(self, window: _Window, embedded: Embedded, report: PassReport, plan: Plan) -> None:
+    def _count(self, window: Window, embedded: Embedded, plan: Plan) -> None:
+        report = self._report
         changed = set(plan.changed)
         for update in window.updates:
             name = update.prepared.layout.name
@@ -237,18 +188,23 @@ class Pipeline:
             report.chunks.deleted += len(update.rows_gone)
             report.chunks.rows_written += len(update.new_rows) + 1
         report.documents.deleted += len(set(window.gone) & set(plan.deleted))
+        report.chunks.deleted += window.rows_gone
         report.chunks.embedded += embedded.texts_sent
         report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
         report.tokens_embedded += embedded.tokens_sent
-        self._say_counts(report, 0)
+        self._say_counts(0)
 
-    def _say_counts(self, report: PassReport, texts_in_window: int) -> None:
-        documents = report.documents.added + report.documents.changed + report.documents.moved
-        self._progress.count(documents=documents, chunks=report.chunks.embedded + texts_in_window)
+    def _say_counts(self, texts_in_window: int) -> None:
+        documents = self._report.documents
+        self._progress.count(
+            documents=documents.added + documents.changed + documents.moved,
+            chunks=self._report.chunks.embedded + texts_in_window,
+        )
 
 
-def _row_ids(name: DocumentName, recorded: RecordedDocument | None) -> list[str]:
-    return [] if recorded is None else chunk_ids(name, unpack_keys(recorded.keys))
+def _weight(document: Prepared | Failure | None) -> int:
+    """What a prepared document weighs while it waits: its chunks."""
+    return len(document.chunks) + 1 if isinstance(document, Prepared) else 1
 
 
 def remember(writer: Writer, observation: Observation, changes: Changes, now: float) -> None:

@@ -87,8 +87,9 @@ def _run_pass(
         window_chunks=embedding.window_chunks,
         batch_tokens=embedding.batch_tokens,
         progress=progress,
+        report=report,
     )
-    pipeline.run(observation, changes, report)
+    pipeline.run(observation, changes)
     progress.phase("upkeep", 0, "steps")
     maintain(writer, app.settings)
 

@@ -1,0 +1,87 @@
+"""Doing the next pieces of work in a thread while the last one is used, within a limit."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ahead(
+    items: Iterable[T], work: Callable[[T], R], weigh: Callable[[R], int], limit: int
+) -> Generator[tuple[T, R], None, None]:
+    """Yield (item, work(item)) in order. A thread of its own does the work, and waits while the results that
+    nobody took yet weigh `limit` or more together.
+
+    What `work` raises is raised here, at its place in the order. Close the generator to end the thread early:
+    it finishes the item in hand.
+    """
+    results: _Results[tuple[T, R]] = _Results(limit)
+
+    def run() -> None:
+        try:
+            for item in items:
+                done = work(item)
+                if not results.put((item, done), weigh(done)):
+                    return
+        except BaseException as error:  # noqa: BLE001 (raised again where the results are taken)
+            results.end(error)
+        else:
+            results.end(None)
+
+    thread = Thread(target=run, name="prepare", daemon=True)
+    thread.start()
+    try:
+        yield from results.take_all()
+    finally:
+        results.stop()
+        thread.join()
+
+
+class _Results(Generic[T]):
+    """A queue whose places are weights."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._changed = Condition()
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._weight = 0
+        self._is_over = False
+        self._is_stopped = False
+        self._error: BaseException | None = None
+
+    def put(self, result: T, weight: int) -> bool:
+        """Add a result, when there is room for it. False: nobody wants more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_stopped or self._weight < self._limit)
+            if self._is_stopped:
+                return False
+            self._waiting.append((result, weight))
+            self._weight += weight
+            self._changed.notify_all()
+            return True
+
+    def end(self, error: BaseException | None) -> None:
+        with self._changed:
+            self._is_over, self._error = True, error
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+
+    def take_all(self) -> Generator[T, None, None]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_over)
+                if not self._waiting:
+                    break
+                result, weight = self._waiting.popleft()
+                self._weight -= weight
+                self._changed.notify_all()
+            yield result
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,106 @@
+"""Whole documents that are applied and published together: what of them is new, and what goes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from reindex.core.identity import chunk_ids, unpack_keys
+from reindex.embedding import Embedded, Text
+from reindex.model import Chunk, DocumentName, EmbeddingKey
+from reindex.preparing import Prepared
+from reindex.stores.document_rows import RecordedDocument
+from reindex.stores.failure_rows import Failure
+from reindex.stores.index import ChunkRow, TableChanges
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A document against what is recorded of it: which of its chunks are new rows, which rows it loses."""
+
+    prepared: Prepared
+    new_rows: tuple[tuple[int, str], ...]  # position among the chunks, chunk id
+    rows_gone: tuple[str, ...]
+    is_new: bool
+
+
+def update_of(prepared: Prepared, recorded: RecordedDocument | None) -> Update:
+    """Compare chunk ids with what the ledger recorded: rows that stay are neither written nor deleted."""
+    layout = prepared.layout
+    ids = layout.chunk_ids()
+    old = set() if recorded is None else set(chunk_ids(layout.name, unpack_keys(recorded.keys)))
+    return Update(
+        prepared,
+        new_rows=tuple((position, row) for position, row in enumerate(ids) if row not in old),
+        rows_gone=tuple(sorted(old.difference(ids))),
+        is_new=recorded is None,
+    )
+
+
+@dataclass(slots=True)
+class Window:
+    """Documents to write, and documents that are gone. `rows_gone` counts the chunk rows of the latter."""
+
+    updates: list[Update] = field(default_factory=list)
+    gone: list[DocumentName] = field(default_factory=list)
+    rows_gone: int = 0
+    chunks: int = 0
+    size_bytes: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.updates and not self.gone
+
+    def add(self, update: Update) -> None:
+        """One more document to write."""
+        self.updates.append(update)
+        self.chunks += len(update.prepared.chunks)
+        self.size_bytes += update.prepared.size_bytes
+
+    def add_gone(self, name: DocumentName, recorded: RecordedDocument | None) -> None:
+        """One more document to delete."""
+        self.gone.append(name)
+        self.rows_gone += recorded.chunks if recorded is not None else 0
+
+    def texts(self, text_sent: Callable[[Chunk], str], extra_tokens: int) -> dict[EmbeddingKey, Text]:
+        """The texts of the rows that this window writes, once each."""
+        texts: dict[EmbeddingKey, Text] = {}
+        for update in self.updates:
+            for position, _ in update.new_rows:
+                chunk = update.prepared.chunks[position]
+                key = update.prepared.layout.keys[position]
+                texts[key] = Text(text_sent(chunk), chunk.tokens + extra_tokens)
+        return texts
+
+    def take_out_refused(self, refused: Mapping[EmbeddingKey, str], now: float) -> list[Failure]:
+        """Documents with a text that the model refused leave, and keep their old revision, whole."""
+        failures = []
+        for layout in (update.prepared.layout for update in self.updates):
+            reason = next((refused[key] for key in layout.keys if key in refused), None)
+            if reason is not None:
+                reason = f"the model refused a text: {reason}"
+                failures.append(
+                    Failure(layout.name, layout.revision, layout.parser, reason, permanent=True, at=now)
+                )
+        failed = {failure.name for failure in failures}
+        self.updates = [update for update in self.updates if update.prepared.layout.name not in failed]
+        return failures
+
+    def changes(self, embedded: Embedded) -> TableChanges:
+        """What the table is told."""
+        rows = [
+            ChunkRow(
+                row_id,
+                update.prepared.layout.name,
+                key := update.prepared.layout.keys[position],
+                update.prepared.chunks[position].text,
+                embedded.vectors[key],
+            )
+            for update in self.updates
+            for position, row_id in update.new_rows
+        ]
+        return TableChanges(
+            chunks=rows,
+            layouts=[update.prepared.layout for update in self.updates],
+            chunks_gone=[row for update in self.updates for row in update.rows_gone],
+            documents_gone=self.gone,
+            only_new=all(update.is_new for update in self.updates),
+        )

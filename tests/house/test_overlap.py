@@ -1,0 +1,116 @@
+"""Preparing, embedding and applying overlap, and what fails in one loses nothing of another."""
+
+import threading
+
+import pytest
+
+from doubles import COMMITS, Crash, House, paragraphs, watched
+from reindex import preparing
+from reindex.errors import EmbeddingError
+from reindex.preparing import Preparer
+from reindex.stores.index import GenerationTable
+
+WAIT_S = 30
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path)  # windows of six chunks, the first of one
+    for number in range(4):
+        house.write(f"{number}.md", paragraphs(*range(10 * number, 10 * number + 8)))
+    return house
+
+
+def test_a_window_is_embedded_while_the_one_before_is_applied(house, monkeypatch):
+    embedding_again = threading.Event()
+    apply = GenerationTable.apply
+    waited = []
+
+    def slow_apply(self, changes):
+        if not waited:  # only the first: the others come when nothing may be left to embed
+            waited.append(embedding_again.wait(WAIT_S))
+        return apply(self, changes)
+
+    first_window = set(paragraphs(*range(8)).split("\n\n"))
+
+    def before_batch():
+        if any(text.strip() in first_window for text in house.embedder.sent):
+            embedding_again.set()  # the first window was sent already: this batch is of another
+
+    house.embedder.before_batch = before_batch
+    monkeypatch.setattr(GenerationTable, "apply", slow_apply)
+    house.sync()
+    assert waited == [True]
+    house.check()
+
+
+def test_documents_are_prepared_while_others_are_embedded(house, monkeypatch):
+    prepared = []
+    all_prepared = threading.Event()
+    prepare = Preparer.prepare
+
+    def counting(self, name):
+        result = prepare(self, name)
+        prepared.append(name)
+        if len(prepared) >= 2:
+            all_prepared.set()
+        return result
+
+    monkeypatch.setattr(preparing.Preparer, "prepare", counting)
+    house.embedder.before_batch = lambda: (
+        all_prepared.wait(WAIT_S) or pytest.fail("nothing is prepared ahead")
+    )
+    house.sync()
+    house.check()
+
+
+def test_a_failing_model_does_not_keep_back_what_was_embedded_before(house):
+    batches = []
+
+    def before_batch():
+        batches.append(1)
+        house.embedder.is_down = len(batches) > 4
+
+    house.embedder.before_batch = before_batch
+    with pytest.raises(EmbeddingError):
+        house.sync()
+    assert house.snapshot().published.version
+    published = {layout.name.path for layout in house.snapshot().layouts()}
+    assert published
+    assert published < {"0.md", "1.md", "2.md", "3.md"}
+    house.embedder.before_batch = lambda: None
+    house.embedder.is_down = False
+    house.sync()
+    house.check()
+    assert not house.embedder.paid_twice
+
+
+def test_a_table_that_fails_ends_the_run_and_the_next_one_goes_on(house, monkeypatch):
+    apply = GenerationTable.apply
+    calls = []
+
+    def failing_apply(self, changes):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return apply(self, changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GenerationTable, "apply", failing_apply)
+        with pytest.raises(OSError, match="No space"):
+            house.sync()
+    house.sync()
+    house.check()
+    assert not house.embedder.paid_twice
+
+
+def test_no_thread_is_left_behind(house):
+    def reached(where):
+        if where == "after 2 cache":
+            raise Crash(where)
+
+    before = {thread.name for thread in threading.enumerate()}
+    with watched(reached, COMMITS), pytest.raises(Crash):
+        house.sync()
+    left = {thread.name for thread in threading.enumerate()} - before
+    assert not [name for name in left if name.startswith(("apply", "prepare"))]
