@@ -22,6 +22,7 @@ from reindex.stores.ledger import Ledger
 if TYPE_CHECKING:
     from reindex.core.identity import Recipe
     from reindex.embedders.catalog import ModelCatalog
+    from reindex.embedders.tokenizer import ModelTokenizer
     from reindex.preparing import Preparer
     from reindex.search import Reader
     from reindex.vectors import Vector
@@ -34,13 +35,17 @@ EmbedderFactory = Callable[["Recipe"], Embedder]
 class App:
     """Everything a command needs, made from the settings. Opens nothing by itself.
 
-    `embedder_for` stands in for the local lane in tests; None is the real one.
+    What is slow to load (a model, a tokenizer with the counts that it remembers) is kept for as long as this
+    lives, so that only the first of several passes pays for it. `embedder_for` stands in for the local lane
+    in tests; None is the real one.
     """
 
     settings: Settings
     base_dir: Path
     clock: Clock = field(default_factory=SystemClock)
     embedder_for: EmbedderFactory | None = None
+    _tokenizers: dict[str, ModelTokenizer] = field(default_factory=dict, init=False, repr=False)
+    _embedders: dict[bytes, Embedder] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def data_dir(self) -> Path:
@@ -99,7 +104,10 @@ class App:
         from reindex.embedders.tokenizer import ModelTokenizer
         from reindex.preparing import Preparer
 
-        tokenizer = ModelTokenizer(catalog.find_for(recipe).tokenizer_file)
+        model = catalog.find_for(recipe)
+        tokenizer = self._tokenizers.get(model.tokenizer_digest)
+        if tokenizer is None:
+            tokenizer = self._tokenizers[model.tokenizer_digest] = ModelTokenizer(model.tokenizer_file)
         return Preparer(sources, recipe, tokenizer, tokenizer.special_tokens, self.clock)
 
     def embedder(
@@ -112,9 +120,13 @@ class App:
             return self.embedder_for(recipe)
         from reindex.embedders.local import LocalEmbedder, LocalOptions
 
-        embedding = self.settings.embedding
-        options = LocalOptions(self.data_dir, embedding.backend, embedding.threads, say)
-        return LocalEmbedder(catalog.find_for(recipe), recipe.space, options)
+        key = recipe.space.fingerprint
+        model = catalog.find_for(recipe)  # also when it is loaded: another may stand in its place by now
+        if key not in self._embedders:
+            embedding = self.settings.embedding
+            options = LocalOptions(self.data_dir, embedding.backend, embedding.threads, say)
+            self._embedders[key] = LocalEmbedder(model, recipe.space, options)
+        return self._embedders[key]
 
     def _query_embedder(self, recipe: Recipe) -> Embedder:
         """The ledger only saves hashing the model: a query does without it if need be."""

@@ -13,6 +13,7 @@ from reindex import __version__
 from reindex.cli import config_commands, index_commands, inspect_commands, job_commands
 from reindex.cli.output import warn
 from reindex.errors import ExitCode, ReindexError
+from reindex.stores.light_import import make_light
 
 app = typer.Typer(
     name="reindex",
@@ -51,6 +52,7 @@ def _root(
 
 def main() -> None:
     """Run the command line. Exit codes: README.md, "Exit codes"."""
+    make_light()
     try:
         app()
     except ReindexError as error:
