@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -17,11 +18,13 @@ import numpy as np
 from reindex.app import App
 from reindex.core.identity import document_id, embedding_key
 from reindex.errors import EmbeddingError
+from reindex.parsers.process import ParserProcess
 from reindex.search import Reader
 from reindex.settings import (
     ChunkingSettings,
     EmbeddingSettings,
     IndexSettings,
+    ParsingSettings,
     Settings,
     SourceSettings,
 )
@@ -170,6 +173,12 @@ def crash_at(point, nth=1):
         yield seen
 
 
+@cache
+def _shared_parser():
+    """One for all houses of this process, as a daemon has it; it ends with this process."""
+    return ParserProcess(ParsingSettings())
+
+
 class House:
     """A folder of documents with its store, reopened for every step as a command does it."""
 
@@ -186,6 +195,7 @@ class House:
             embedding=EmbeddingSettings(window_chunks=6, batch_tokens=64),
             index=IndexSettings(**index),
         )
+        self.parser = _shared_parser()
         self.told = Told()
 
     def write(self, path, text):
@@ -196,7 +206,13 @@ class House:
 
     @property
     def app(self):
-        return App(self.settings, self.docs.parent, self.clock, embedder_for=self.embedder.for_recipe)
+        return App(
+            self.settings,
+            self.docs.parent,
+            self.clock,
+            embedder_for=self.embedder.for_recipe,
+            parser=self.parser,
+        )
 
     def sync(self, *, accept_deletes=False):
         self.told = Told()

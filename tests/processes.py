@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LIMIT_S = 60.0
 DOUBLE = Path(__file__).parent / "cli" / "reindex_with_double.py"
 NOT_UTF8 = os.fsdecode(b"caf\xe9.md")
 ODD_NAMES = (NOT_UTF8, 'say "hi".md', "two\nlines.md", "back\\slash $HOME 'q'.md", "日本語.md", " spaced .md")
@@ -23,6 +25,13 @@ max_tokens = 32
 window_chunks = 6
 batch_tokens = 64
 """
+
+
+def wait_until(is_so, what):
+    deadline = time.monotonic() + LIMIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {LIMIT_S:.0f} s for {what}"
+        time.sleep(0.001)
 
 
 @dataclass

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from reindex.core.identity import Recipe
     from reindex.embedders.catalog import ModelCatalog
     from reindex.embedders.tokenizer import ModelTokenizer
+    from reindex.parsers.process import ParserProcess
     from reindex.preparing import Preparer
     from reindex.search import Reader
     from reindex.vectors import Vector
@@ -37,15 +38,21 @@ class App:
 
     What is slow to load (a model, a tokenizer with the counts that it remembers) is kept for as long as this
     lives, so that only the first of several passes pays for it. `embedder_for` stands in for the local lane
-    in tests; None is the real one.
+    in tests; None is the real one. `parser` is made when it is needed, and may be shared with other Apps.
     """
 
     settings: Settings
     base_dir: Path
     clock: Clock = field(default_factory=SystemClock)
     embedder_for: EmbedderFactory | None = None
+    parser: ParserProcess | None = None
     _tokenizers: dict[str, ModelTokenizer] = field(default_factory=dict, init=False, repr=False)
     _embedders: dict[bytes, Embedder] = field(default_factory=dict, init=False, repr=False)
+
+    def close(self) -> None:
+        """End what runs beside this process."""
+        if self.parser is not None:
+            self.parser.close()
 
     @property
     def data_dir(self) -> Path:
@@ -102,13 +109,16 @@ class App:
     def preparer(self, recipe: Recipe, catalog: ModelCatalog, sources: Mapping[str, FileSource]) -> Preparer:
         """What makes documents ready by a recipe. Loads the tokenizer, not the model."""
         from reindex.embedders.tokenizer import ModelTokenizer
+        from reindex.parsers.process import ParserProcess
         from reindex.preparing import Preparer
 
+        if self.parser is None:
+            self.parser = ParserProcess(self.settings.parsing)
         model = catalog.find_for(recipe)
         tokenizer = self._tokenizers.get(model.tokenizer_digest)
         if tokenizer is None:
             tokenizer = self._tokenizers[model.tokenizer_digest] = ModelTokenizer(model.tokenizer_file)
-        return Preparer(sources, recipe, tokenizer, tokenizer.special_tokens, self.clock)
+        return Preparer(sources, self.parser.parse, recipe, tokenizer, tokenizer.special_tokens, self.clock)
 
     def embedder(
         self, recipe: Recipe, catalog: ModelCatalog, say: Callable[[str], None] = lambda _: None

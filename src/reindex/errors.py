@@ -78,5 +78,9 @@ class ParseError(ReindexError):
     """A document can't be turned into text: permanent for this revision and this parser."""
 
 
+class ParserUnavailableError(ReindexError):
+    """There can be no process that parses: no document's fault."""
+
+
 class UnstableFileError(ReindexError):
     """A file changed while it was read: it is taken when it is quiet."""

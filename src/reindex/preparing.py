@@ -1,6 +1,6 @@
 """From a document on disk to its chunks with their keys: read, parse, chunk, hash. Writes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reindex.changes import document_parser
@@ -8,9 +8,8 @@ from reindex.core.identity import Recipe, embedding_key
 from reindex.core.layout import DocumentLayout, layout_of
 from reindex.core.text import ChunkLimits, Tokenizer, chunk_document
 from reindex.errors import ConfigError, ParseError, UnstableFileError
-from reindex.model import Chunk, DocumentName, Revision
+from reindex.model import Block, Chunk, DocumentName, Revision
 from reindex.observe import read_when_quiet
-from reindex.parsers.registry import parse_document
 from reindex.ports import Clock
 from reindex.sources.files import FileSource
 from reindex.stores.failure_rows import Failure
@@ -26,11 +25,12 @@ class Prepared:
 
 
 class Preparer:
-    """Makes documents ready by one recipe."""
+    """Makes documents ready by one recipe. `parse` gives the blocks of a path's content."""
 
     def __init__(
         self,
         sources: Mapping[str, FileSource],
+        parse: Callable[[str, bytes], tuple[Block, ...]],
         recipe: Recipe,
         tokenizer: Tokenizer,
         special_tokens: int,
@@ -46,6 +46,7 @@ class Preparer:
                 "Raise [chunking] max_tokens.",
             )
         self._sources = sources
+        self._parse = parse
         self._tokenizer = tokenizer
         self._clock = clock
         self._prompt = recipe.space.document_prompt
@@ -69,7 +70,7 @@ class Preparer:
         except OSError as error:
             return self._failure(name, None, parser, f"can't be read: {error.strerror or error}")
         try:
-            chunks = chunk_document(parse_document(name.path, found.content), self._tokenizer, self._limits)
+            chunks = chunk_document(self._parse(name.path, found.content), self._tokenizer, self._limits)
         except ParseError as error:
             reason = f"{error.message} ({error.hint})" if error.hint else error.message
             return self._failure(name, found.revision, parser, reason)

@@ -54,6 +54,17 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ParsingSettings:
+    """What one document may take. One that takes more fails alone; the others go on."""
+
+    timeout_s: float = field(default=60, metadata=_about("to parse one document", min=0.1))
+    memory_mb: int = field(
+        default=2048, metadata=_about("for the process that parses; 0: no limit (Linux only)", min=0)
+    )
+    max_text_mb: float = field(default=64, metadata=_about("what may come out of one document", min=0.001))
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkingSettings:
     """How a document is cut. A change here makes a new generation."""
 
@@ -189,6 +200,7 @@ class Settings:
 
     data_dir: Path = field(default=Path(".reindex"), metadata=_about("ledger, cache, LanceDB, lock, logs"))
     sources: tuple[SourceSettings, ...] = ()
+    parsing: ParsingSettings = field(default_factory=ParsingSettings)
     chunking: ChunkingSettings = field(default_factory=ChunkingSettings)
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
     index: IndexSettings = field(default_factory=IndexSettings)

@@ -12,17 +12,10 @@ from pathlib import Path
 import pytest
 
 from doubles import House, check_whole, contents, paragraphs
+from processes import LIMIT_S, wait_until
 
 READER = Path(__file__).parent / "reader_at_full_speed.py"
-LIMIT_S = 60.0
 KILLS = 20
-
-
-def wait_until(is_so, what):
-    deadline = time.monotonic() + LIMIT_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited {LIMIT_S:.0f} s for {what}"
-        time.sleep(0.001)
 
 
 class Sent:

@@ -46,6 +46,10 @@ def test_the_defaults_are_those_of_the_contract():
         include = []
         exclude = []
         max_file_mb = 20
+        [parsing]
+        timeout_s = 60
+        memory_mb = 2048
+        max_text_mb = 64
         [chunking]
         max_tokens = 256
         overlap_tokens = 0

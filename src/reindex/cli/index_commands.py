@@ -27,8 +27,8 @@ def plan(
     """What a sync would do and cost. Embeds nothing, writes nothing."""
     from reindex.planning import make_plan
 
-    with closing(make_progress(quiet=quiet)) as progress:
-        found = make_plan(open_app(config, data_dir), progress)
+    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
+        found = make_plan(app, progress)
     for notice in found.notices:
         warn(f"note: {notice}")
     if json_output:
@@ -57,8 +57,8 @@ def sync(
     from reindex.syncing import sync as run_sync
 
     del wait, now  # the local lane is always the fast one, and leaves nothing in flight
-    with closing(make_progress(quiet=quiet)) as progress:
-        report = run_sync(open_app(config, data_dir), progress, accept_deletes=accept_deletes)
+    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
+        report = run_sync(app, progress, accept_deletes=accept_deletes)
     for notice in report.notices:
         warn(f"note: {notice}")
     for name, reason in report.failures.items():

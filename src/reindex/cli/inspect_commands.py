@@ -104,8 +104,8 @@ def verify(
     """Read all documents now and compare them with the index. Exit 6 if they differ."""
     from reindex.verifying import run_verify
 
-    with closing(make_progress(quiet=quiet)) as progress:
-        found = run_verify(open_app(config, data_dir), progress, deep=deep)
+    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
+        found = run_verify(app, progress, deep=deep)
     for detail in found.details[:_DETAILS_SHOWN]:
         warn(detail)
     if len(found.details) > _DETAILS_SHOWN:

@@ -67,6 +67,11 @@ def parser_version(path: str) -> str:
     return _version(_format(path))
 
 
+def parser_name(path: str) -> str:
+    """What reads this path, in a word for messages."""
+    return _format(path).module
+
+
 def parse_document(path: str, content: bytes) -> tuple[Block, ...]:
     """The blocks of a document in reading order; none for an empty one. Raises nothing but ParseError."""
     form = _format(path)
