@@ -57,11 +57,13 @@ class SourceSettings:
 class ParsingSettings:
     """What one document may take. One that takes more fails alone; the others go on."""
 
-    timeout_s: float = field(default=60, metadata=_about("to parse one document", min=0.1))
-    memory_mb: int = field(
-        default=2048, metadata=_about("for the process that parses; 0: no limit (Linux only)", min=0)
+    timeout_s: float = field(
+        default=60, metadata=_about("to parse one document; each 5 MB of it add as much again", min=0.1)
     )
-    max_text_mb: float = field(default=64, metadata=_about("what may come out of one document", min=0.001))
+    memory_mb: int = field(
+        default=4096, metadata=_about("for the process that parses; 0: no limit (Linux only)", min=0)
+    )
+    max_text_mb: float = field(default=256, metadata=_about("what may come out of one document", min=0.001))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,8 @@ def test_the_defaults_are_those_of_the_contract():
         max_file_mb = 20
         [parsing]
         timeout_s = 60
-        memory_mb = 2048
-        max_text_mb = 64
+        memory_mb = 4096
+        max_text_mb = 256
         [chunking]
         max_tokens = 256
         overlap_tokens = 0

@@ -20,15 +20,14 @@ _READ_BYTES = 1 << 16  # what a pipe holds
 _NONSENSE = "it sent what no parser process sends"
 _OUTCOMES = frozenset(Outcome)
 _BOOTSTRAP = (
-    "import sys; sys.path[:] = sys.argv[5:]; from reindex.parsers.worker import main; main(sys.argv[1:5])"
+    "import sys; sys.path[:] = sys.argv[4:]; from reindex.parsers.worker import main; main(sys.argv[1:4])"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ParserLimits:
-    """What one document may take. `reply_bytes_max` bounds what comes out of it."""
+    """What the process may take. `reply_bytes_max` bounds what comes out of one document."""
 
-    timeout_s: float
     memory_mb: int
     reply_bytes_max: int
 
@@ -64,14 +63,15 @@ class ParserChild:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, path: str, content: bytes) -> tuple[Outcome, bytearray]:
+    def ask(self, path: str, content: bytes, timeout_s: float) -> tuple[Outcome, bytearray]:
         """Send a document, wait for the answer. Raises ChildDiedError and TimeUpError.
 
         After any exception it must be closed: the answer may still come.
         """
         self._asked += 1
-        allowance = _Allowance(self._limits.timeout_s)
-        self._send([request_head(self._asked, path[-PATH_BYTES_MAX:], content), content], allowance)
+        allowance = _Allowance(timeout_s)
+        head = request_head(self._asked, 2 * timeout_s + END_LIMIT_S, path[-PATH_BYTES_MAX:], content)
+        self._send([head, content], allowance)
         return self._receive(allowance)
 
     def kill(self) -> None:
@@ -166,7 +166,7 @@ def _start(limits: ParserLimits) -> tuple[subprocess.Popen[bytes], int]:
     Without `site` and the user's PYTHON* variables: the child takes the module path as it is here.
     """
     theirs, ours = os.pipe()
-    arguments = (theirs, 2 * limits.timeout_s + END_LIMIT_S, limits.memory_mb << 20, limits.reply_bytes_max)
+    arguments = (theirs, limits.memory_mb << 20, limits.reply_bytes_max)
     path = (os.path.abspath(folder) for folder in sys.path)  # noqa: PTH100 (pathlib refuses some)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, until the child ignores it
     try:

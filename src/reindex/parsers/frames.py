@@ -12,8 +12,8 @@ from enum import IntEnum
 
 from reindex.model import Block, BlockKind
 
-REQUEST = struct.Struct("<IIQ")
-"""The request's number, the lengths of path and content in bytes; both follow."""
+REQUEST = struct.Struct("<IdIQ")
+"""The request's number, seconds until an alarm, the lengths of path and content in bytes; both follow."""
 
 REPLY = struct.Struct("<IIQ")
 """The request's number, the outcome, the length of what follows in bytes. Number 0 says: ready."""
@@ -41,10 +41,10 @@ class FrameError(Exception):
     """What was sent is not what a parser process sends."""
 
 
-def request_head(number: int, path: str, content: bytes) -> bytes:
+def request_head(number: int, alarm_s: float, path: str, content: bytes) -> bytes:
     """All of a request but the content that follows it."""
     name = os.fsencode(path)
-    return REQUEST.pack(number, len(name), len(content)) + name
+    return REQUEST.pack(number, alarm_s, len(name), len(content)) + name
 
 
 def blocks_to_bytes(blocks: Iterable[Block], bytes_max: int) -> bytes | None:

@@ -14,6 +14,7 @@ from reindex.parsers.frames import FrameError, Outcome, blocks_from_bytes, words
 from reindex.parsers.registry import parser_name
 from reindex.settings import ParsingSettings
 
+TIMEOUT_STEP_BYTES = 5_000_000
 ATTEMPTS = 2  # the second in a new process: the first may have died of something else than the document
 START_ATTEMPTS = 4
 START_WAIT_S = 0.1  # doubled after each attempt
@@ -26,9 +27,7 @@ class ParserProcess:
     def __init__(self, settings: ParsingSettings) -> None:
         """Starts nothing yet."""
         self._settings = settings
-        self._limits = ParserLimits(
-            settings.timeout_s, settings.memory_mb, reply_bytes_max=int(settings.max_text_mb * 1_000_000)
-        )
+        self._limits = ParserLimits(settings.memory_mb, reply_bytes_max=int(settings.max_text_mb * 1_000_000))
         self._lock = threading.Lock()
         self._child: ParserChild | None = None
         self._is_closed = False
@@ -52,9 +51,11 @@ class ParserProcess:
                 except (ChildDiedError, FrameError) as death:
                     refusal = self._refusal(path, f"died, in {ATTEMPTS} attempts: {death}")
                 except MemoryError:
-                    refusal = self._refusal(path, "needed more than {} MB of memory", "memory_mb")
+                    needed = f"needed more than {self._settings.memory_mb} MB of memory"
+                    refusal = self._refusal(path, needed, "memory_mb")
                 except TimeUpError:
-                    raise self._refusal(path, "took longer than {} s", "timeout_s") from None
+                    took = f"took longer than {self._timeout_s(content):g} s"
+                    raise self._refusal(path, took, "timeout_s") from None
             raise refusal
 
     def close(self) -> None:
@@ -77,7 +78,7 @@ class ParserProcess:
         child = self._child or self._started()
         is_usable = False
         try:
-            outcome, answer = child.ask(path, content)
+            outcome, answer = child.ask(path, content, self._timeout_s(content))
             if outcome is Outcome.OUT_OF_MEMORY:
                 raise MemoryError
             blocks = blocks_from_bytes(answer) if outcome is Outcome.PARSED else ()
@@ -86,7 +87,8 @@ class ParserProcess:
             if not is_usable:
                 self._stop()
         if outcome is Outcome.TOO_LONG:
-            raise self._refusal(path, "made more than {} MB of text", "max_text_mb")
+            made = f"made more than {self._settings.max_text_mb:g} MB of text"
+            raise self._refusal(path, made, "max_text_mb")
         if outcome is Outcome.REFUSED:
             raise ParseError(*words_from_bytes(answer))
         return blocks
@@ -111,14 +113,17 @@ class ParserProcess:
                 return self._child
         raise AssertionError("the last attempt returns or raises")
 
+    def _timeout_s(self, content: bytes) -> float:
+        """A small document that hangs holds up the others for a minute; a large one gets what it needs."""
+        return self._settings.timeout_s * (1 + len(content) // TIMEOUT_STEP_BYTES)
+
     def _refusal(self, path: str, what: str, setting: str = "") -> ParseError:
         """The document's failure: at a limit, the limit and the setting that raises it are named."""
         subject = f"the {parser_name(path)} parser "
         if not setting:
             return ParseError(subject + what, "open the file and save it again, or exclude it")
-        limit = f"{getattr(self._settings, setting):g}"
         return ParseError(
-            f"{subject}{what.format(limit)} (parsing.{setting})",
+            f"{subject}{what} (parsing.{setting})",
             "exclude it, or raise that limit and run `reindex jobs retry`",
         )
 

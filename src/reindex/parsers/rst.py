@@ -5,7 +5,9 @@ does not keep the raw lines of what it parsed. Here every line of the source is 
 """
 
 import re
+from bisect import bisect
 from collections.abc import Sequence
+from functools import cached_property
 
 from reindex.model import Block, BlockKind
 from reindex.parsers.decoding import decode
@@ -86,13 +88,22 @@ class _Reader:
             return Span(BlockKind.TABLE, at, self._filled_end(at))
         if not _SIMPLE_TABLE.match(line):
             return None
-        end = at + 1
-        while end < len(self._lines):  # a simple table ends with its border before a blank line
-            end += 1
-            last = _SIMPLE_TABLE.match(self._lines[end - 1][:500])
-            if last and (end == len(self._lines) or is_blank(self._lines[end])):
-                return Span(BlockKind.TABLE, at, end)
+        closing = bisect(self._closing_borders, at)
+        if closing < len(self._closing_borders):
+            return Span(BlockKind.TABLE, at, self._closing_borders[closing] + 1)
         return Span(BlockKind.TABLE, at, self._filled_end(at))
+
+    @cached_property
+    def _closing_borders(self) -> list[int]:
+        """The lines that can end a simple table: its border, before a blank line. Found once for all."""
+        last = len(self._lines) - 1
+        return [
+            at
+            for at, line in enumerate(self._lines)
+            if line.startswith("=")
+            and _SIMPLE_TABLE.match(line[:500])
+            and (at == last or is_blank(self._lines[at + 1]))
+        ]
 
     def _item(self, at: int) -> Span | None:
         line = self._lines[at]

@@ -5,6 +5,7 @@ Started by `parsers.child`; every limit that the system can hold is set here, be
 
 import contextlib
 import fcntl
+import gc
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from reindex.errors import ParseError
 from reindex.parsers.frames import READY, REPLY, REQUEST, Outcome, blocks_to_bytes, words_to_bytes
 from reindex.parsers.registry import parse_document
 
+_GARBAGE_THRESHOLD = 100_000  # the default looks at a large document's objects so often that it takes a third
 _OUT_OF_MEMORY_FIRST = "500"  # the system's memory killer should choose the parser before its parent
 
 
@@ -23,26 +25,26 @@ class _Limits:
     """As the parent's command line gives them."""
 
     lifeline: int  # the end of a pipe whose other end only the parent holds
-    alarm_s: float  # later than the parent's own limit
     memory_bytes: int  # over what this process has at its start; 0: none
     reply_bytes_max: int
 
 
 def main(arguments: list[str]) -> None:
     """Serve until the input ends."""
-    lifeline, alarm_s, memory_bytes, reply_bytes_max = arguments
-    limits = _Limits(int(lifeline), float(alarm_s), int(memory_bytes), int(reply_bytes_max))
+    limits = _Limits(*map(int, arguments))
     _end_with_parent(limits.lifeline)
     requests, replies = _own_pipes()
     _limit_memory(limits.memory_bytes)
+    gc.set_threshold(_GARBAGE_THRESHOLD)
+    gc.freeze()
     _send(replies, READY, Outcome.PARSED, b"")
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
-        number, path_length, content_length = REQUEST.unpack(head)
+        number, alarm_s, path_length, content_length = REQUEST.unpack(head)
         path = os.fsdecode(requests.read(path_length))
         content = requests.read(content_length)
         if len(content) < content_length:
             return
-        signal.setitimer(signal.ITIMER_REAL, limits.alarm_s)  # ends this process also in native code
+        signal.setitimer(signal.ITIMER_REAL, alarm_s)  # ends this process also in native code
         outcome, answer = _parse(path, content, limits.reply_bytes_max)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _send(replies, number, outcome, answer)
