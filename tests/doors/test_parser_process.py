@@ -116,9 +116,9 @@ def test_a_process_that_is_stopped(hostile):
         ("fill 2000", "needed more than 256 MB of memory (parsing.memory_mb)"),
         ("unknown_verb", "parser failed: AttributeError"),
         ("scribble " + "ff" * 64, "it sent what no parser process sends"),
-        ("scribble " + REPLY.pack(1, 0, 2**60).hex(), "it sent what no parser process sends"),
-        ("scribble " + REPLY.pack(77, 0, 0).hex(), "it sent what no parser process sends"),
-        ("scribble " + (REPLY.pack(1, 0, 8) + b"\xff" * 8).hex(), "fewer blocks than announced"),
+        ("scribble " + REPLY.pack(1, 0, 0, 2**60).hex(), "it sent what no parser process sends"),
+        ("scribble " + REPLY.pack(77, 0, 0, 0).hex(), "it sent what no parser process sends"),
+        ("scribble " + (REPLY.pack(1, 0, 0, 8) + b"\xff" * 8).hex(), "fewer blocks than announced"),
     ],
 )
 def test_a_parser_that_dies_or_lies(hostile, order, cause):
@@ -153,10 +153,16 @@ def test_more_text_than_a_document_may_give():
         assert "made more than" in failure(parser, names + "\n" + values * 1000, "a.csv")
 
 
-def test_a_large_document_leaves_no_large_process():
+def test_a_process_that_keeps_much_memory_is_replaced(monkeypatch):
     with ParserProcess(ParsingSettings()) as parser:
-        parser.parse("a.txt", b"word " * 2_000_000)
+        parser.parse(*INNOCENT)
+        first = parser.pid
+        monkeypatch.setattr(process_module, "KEPT_BYTES_MAX", 1_000_000)
+        assert parser.parse(*INNOCENT)
         assert parser.pid is None
+        monkeypatch.undo()
+        assert parser.parse(*INNOCENT)
+        assert parser.pid not in {None, first}
 
 
 def test_no_process_can_be_started(monkeypatch):

@@ -47,6 +47,7 @@ class ParserChild:
         """Start it and wait until it is ready. Raises OSError, ChildDiedError and TimeUpError."""
         self._limits = limits
         self._asked = READY
+        self.kept_bytes = 0  # of memory, by its last answer
         self._process, lifeline = _start(limits)
         self.close = weakref.finalize(self, _end, self._process, lifeline)
         """Kill it, and leave nothing of it. Happens also when this object, or this process, goes."""
@@ -103,7 +104,7 @@ class ParserChild:
 
     def _receive(self, allowance: "_Allowance") -> tuple[Outcome, bytearray]:
         answer = self._read(bytearray(), REPLY.size, allowance)
-        number, outcome, length = REPLY.unpack_from(answer)
+        number, outcome, self.kept_bytes, length = REPLY.unpack_from(answer)
         length_max = max(self._limits.reply_bytes_max, WORDS_BYTES_MAX)
         if number != self._asked or outcome not in _OUTCOMES or length > length_max:
             raise ChildDiedError(_NONSENSE)

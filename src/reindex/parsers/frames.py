@@ -15,8 +15,10 @@ from reindex.model import Block, BlockKind
 REQUEST = struct.Struct("<IdIQ")
 """The request's number, seconds until an alarm, the lengths of path and content in bytes; both follow."""
 
-REPLY = struct.Struct("<IIQ")
-"""The request's number, the outcome, the length of what follows in bytes. Number 0 says: ready."""
+REPLY = struct.Struct("<IIQQ")
+"""The request's number (0 says: ready), the outcome, the memory it keeps and the length of what follows, in
+bytes.
+"""
 
 READY = 0
 PATH_BYTES_MAX = 1 << 20

@@ -45,16 +45,18 @@ def _read(content: bytes) -> tuple[list[str], bool]:
     from pypdfium2 import raw
 
     try:
-        document = pypdfium2.PdfDocument(content)
+        return _read_pages(pypdfium2.PdfDocument(content), raw.FPDF_PAGEOBJ_IMAGE)
     except pypdfium2.PdfiumError as error:
         raise _broken(str(error)) from error
+
+
+def _read_pages(document: Any, image: int) -> tuple[list[str], bool]:
     try:
         pages = [_page_text(document[index]) for index in range(len(document))]
         if any(pages):
             return pages, False
-        images = [raw.FPDF_PAGEOBJ_IMAGE]
         return pages, any(
-            any(True for _ in document[index].get_objects(filter=images)) for index in range(len(document))
+            any(True for _ in document[index].get_objects(filter=[image])) for index in range(len(document))
         )
     finally:
         document.close()

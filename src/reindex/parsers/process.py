@@ -18,7 +18,7 @@ TIMEOUT_STEP_BYTES = 5_000_000
 ATTEMPTS = 2  # the second in a new process: the first may have died of something else than the document
 START_ATTEMPTS = 4
 START_WAIT_S = 0.1  # doubled after each attempt
-RECYCLE_BYTES = 8_000_000  # what parsed so much has grown; a new process costs less than the memory it keeps
+KEPT_BYTES_MAX = 256_000_000  # of memory between documents: above it, a new process takes over
 
 
 class ParserProcess:
@@ -82,7 +82,7 @@ class ParserProcess:
             if outcome is Outcome.OUT_OF_MEMORY:
                 raise MemoryError
             blocks = blocks_from_bytes(answer) if outcome is Outcome.PARSED else ()
-            is_usable = len(content) + len(answer) <= RECYCLE_BYTES
+            is_usable = child.kept_bytes <= KEPT_BYTES_MAX
         finally:
             if not is_usable:
                 self._stop()

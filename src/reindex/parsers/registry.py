@@ -79,6 +79,10 @@ def parse_document(path: str, content: bytes) -> tuple[Block, ...]:
         return form.parser()(content)
     except ParseError:
         raise
+    except RecursionError as error:
+        raise ParseError(
+            f"nested too deeply for the {form.module} parser", "flatten it, or exclude it"
+        ) from error
     except Exception as error:  # vendor code: whatever it raises, this file is at fault
         cause = f"{type(error).__name__}: {error}"[:500]
         raise ParseError(

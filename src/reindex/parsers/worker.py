@@ -34,10 +34,11 @@ def main(arguments: list[str]) -> None:
     limits = _Limits(*map(int, arguments))
     _end_with_parent(limits.lifeline)
     requests, replies = _own_pipes()
-    _limit_memory(limits.memory_bytes)
+    _limit_resources(limits.memory_bytes)
     gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.freeze()
-    _send(replies, READY, Outcome.PARSED, b"")
+    memory = _Memory()
+    _send(replies, READY, Outcome.PARSED, memory.size_bytes(), b"")
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
         number, alarm_s, path_length, content_length = REQUEST.unpack(head)
         path = os.fsdecode(requests.read(path_length))
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> None:
         signal.setitimer(signal.ITIMER_REAL, alarm_s)  # ends this process also in native code
         outcome, answer = _parse(path, content, limits.reply_bytes_max)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _send(replies, number, outcome, answer)
+        _send(replies, number, outcome, memory.size_bytes(), answer)
 
 
 def _parse(path: str, content: bytes, reply_bytes_max: int) -> tuple[Outcome, bytes]:
@@ -85,20 +86,34 @@ def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
     return os.fdopen(requests, "rb", buffering=1 << 16), os.fdopen(replies, "wb", buffering=0)
 
 
-def _limit_memory(memory_bytes: int) -> None:
+def _limit_resources(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no cores of what hostile documents do
     with contextlib.suppress(OSError):  # Linux only
         with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 (pathlib costs 10 ms)
             file.write(_OUT_OF_MEMORY_FIRST)
         with open("/proc/self/statm") as file:  # noqa: PTH123
-            size_bytes = int(file.read().split()[0]) * resource.getpagesize()
-        limit = size_bytes + memory_bytes
+            limit = int(file.read().split()[0]) * resource.getpagesize() + memory_bytes
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         if memory_bytes and (hard == resource.RLIM_INFINITY or limit < hard):
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _send(replies: BinaryIO, number: int, outcome: Outcome, answer: bytes) -> None:
-    rest = memoryview(REPLY.pack(number, outcome, len(answer)) + answer)
+class _Memory:
+    """What this process holds now."""
+
+    def __init__(self) -> None:
+        self._statm = -1
+        with contextlib.suppress(OSError):
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY)
+
+    def size_bytes(self) -> int:
+        """Resident; 0 where the system does not say."""
+        if self._statm < 0:
+            return 0
+        return int(os.pread(self._statm, 128, 0).split()[1]) * resource.getpagesize()
+
+
+def _send(replies: BinaryIO, number: int, outcome: Outcome, kept_bytes: int, answer: bytes) -> None:
+    rest = memoryview(REPLY.pack(number, outcome, kept_bytes, len(answer)) + answer)
     while rest:
         rest = rest[replies.write(rest) :]
