@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, load
-from reindex.cli.output import print_json, say
+from reindex.cli.output import print_json, say, say_lines
 from reindex.errors import ConfigError
 
 config_app = typer.Typer(
@@ -55,7 +55,7 @@ def show(
 
     loaded = load(config, data_dir)
     if not json_output:
-        say(show_settings(loaded, origin))
+        say_lines(show_settings(loaded, origin))
         return
     value: dict[str, object] = {"settings": as_table(loaded.settings)}
     if origin:
@@ -84,4 +84,4 @@ def schema(
     """The JSON schema of config.toml, for editors."""
     from reindex.settings_text import json_schema
 
-    say(json.dumps(json_schema(), indent=2))
+    say_lines(json.dumps(json_schema(), indent=2))

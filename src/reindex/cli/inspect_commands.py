@@ -148,9 +148,9 @@ def _say_hits(found: SearchResult, text: str) -> None:
 def _say_hit(hit: Hit, marks: re.Pattern[str] | None) -> None:
     place = f"{hit.path}:{hit.line_start}-{hit.line_end}"
     say(f"{hit.rank}. {hit.source}/{place}  ({hit.score:.4f})" + (f"  {hit.heading}" if hit.heading else ""))
-    lines = [line for line in printable(hit.text).splitlines() if line.strip()]
+    lines = [line for line in hit.text.split("\n") if line.strip()]
     for line in lines[:_SHOWN_LINES]:
-        shown = textwrap.shorten(line, 160, placeholder=" ...")
+        shown = printable(textwrap.shorten(line, 160, placeholder=" ..."))
         print("   " + (marks.sub(rf"{_BOLD}\g<0>{_PLAIN}", shown) if marks else shown))  # noqa: T201
     if len(lines) > _SHOWN_LINES:
         say(f"   ... {len(lines) - _SHOWN_LINES} more lines")

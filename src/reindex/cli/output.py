@@ -14,8 +14,14 @@ def print_json(value: Mapping[str, object]) -> None:
 
 
 def say(text: str) -> None:
-    """A line of data for a person. Bytes that are not UTF-8 are shown as escapes."""
+    """A line of data for a person."""
     print(printable(text))  # noqa: T201
+
+
+def say_lines(text: str) -> None:
+    """Text of several lines that we made ourselves: no name of a file may break a line into two."""
+    for line in text.rstrip("\n").split("\n"):
+        say(line)
 
 
 def warn(text: str) -> None:
@@ -24,9 +30,17 @@ def warn(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Text that any terminal can show: no surrogates, no control characters but line ends."""
-    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in shown)
+    """One line that any terminal can show: what is no character, or controls a terminal, as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """A byte that is not UTF-8 as what it is on disk, anything else as Python writes it."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return repr(character)[1:-1]
 
 
 def plural(count: int, noun: str) -> str:

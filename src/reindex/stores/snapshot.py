@@ -110,7 +110,7 @@ def _limited(query: Any, limits: Filter) -> Any:
 
     condition = None
     if limits.source is not None:
-        condition = col(lance.SOURCE) == lit(limits.source)
+        condition = col(lance.SOURCE) == lit(lance.displayed_path(limits.source))
     if limits.path_prefix:
         start = lance.displayed_path(limits.path_prefix)
         inside = col(lance.PATH) >= lit(start)
