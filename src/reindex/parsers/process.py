@@ -103,7 +103,7 @@ class ParserProcess:
             except (OSError, ChildDiedError, TimeUpError) as error:
                 if attempt == START_ATTEMPTS:
                     raise ParserUnavailableError(
-                        f"the parser process can't be started: {error or 'it does not answer'}",
+                        f"the parser process can't be started: {str(error) or 'it does not answer'}",
                         "No document is at fault. Free memory or processes (or raise parsing.memory_mb), then"
                         " run it again.",
                     ) from error
