@@ -1,6 +1,7 @@
 """The table of a generation on real LanceDB: what is written, what a reader sees, and what its files tell."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ SPACE = EmbeddingSpace("local", "digest", DIMENSIONS, True, "fp32", "", "")
 RECIPE = Recipe("model", SPACE, "tokenizer", 256, 0)
 
 
-def changes(documents, gone=(), chunks_gone=()):
+def changes(documents, gone=(), chunks_gone=(), only_new=False):
     """TableChanges for {name: [texts]}."""
     rows, layouts = [], []
     for name, texts in documents.items():
@@ -31,7 +32,13 @@ def changes(documents, gone=(), chunks_gone=()):
         rows += [ChunkRow(i, name, k, t, v) for i, k, t, v in zip(ids, keys, texts, vectors, strict=True)]
         places = tuple(Place(n + 1, n + 1, ("A",)) for n in range(len(texts)))
         layouts.append(DocumentLayout(name, Revision(b"r" * 32), "p/1", 7, 1.5, tuple(keys), places))
-    return TableChanges(rows, layouts, list(chunks_gone), list(gone))
+    return TableChanges(rows, layouts, list(chunks_gone), list(gone), only_new)
+
+
+def bytes_read():
+    """By this process so far, also what the system had in memory."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("rchar"))
 
 
 def snapshot_of(tmp_path, table, version):
@@ -64,7 +71,7 @@ def test_a_table_that_is_not_there_has_no_versions(tmp_path):
 
 
 def test_an_apply_takes_at_most_two_commits(table):
-    table.apply(changes({name(f"{n}.md"): [f"a {n}", f"b {n}"] for n in range(5)}))
+    table.apply(changes({name(f"{n}.md"): [f"a {n}", f"b {n}"] for n in range(5)}, only_new=True))
     assert table.data_commits == 1
     stale = chunk_ids(name("0.md"), [embedding_key(SPACE.fingerprint, "a 0")])
     table.apply(changes({name("5.md"): ["c"]}, gone=[name("1.md"), name("2.md")], chunks_gone=stale))
@@ -84,6 +91,21 @@ def test_an_apply_that_is_repeated_changes_nothing(tmp_path, table):
     assert len({row.chunk_id for row in rows}) == 3
 
 
+def test_what_an_edit_reads_does_not_grow_with_the_table(table):
+    """It reads the pages of the index that hold its rows; without an index it read twenty times more."""
+    read = []
+    for size in (2_000, 40_000):
+        new = {name(f"{size} {n}.md"): [f"{size} {n} {m}" for m in range(19)] for n in range(size // 20)}
+        table.apply(changes(new, only_new=True))
+        table.optimise()
+        edited = name(f"{size} 7.md")
+        stale = chunk_ids(edited, [embedding_key(SPACE.fingerprint, f"{size} 7 3")])
+        before = bytes_read()
+        table.apply(changes({edited: [f"new {size}"]}, chunks_gone=stale))
+        read.append(bytes_read() - before)
+    assert read[1] < 4 * read[0]
+
+
 def test_a_reader_stays_at_its_version_through_apply_optimise_and_prune(tmp_path, table):
     first = table.apply(changes({name("a.md"): ["one", "two"]}))
     reader = snapshot_of(tmp_path, table, first)
@@ -98,8 +120,8 @@ def test_prune_removes_what_is_older_and_nothing_else(tmp_path, table):
     for number in range(4):
         table.apply(changes({name("a.md"): [f"text {number}"]}))
     time.sleep(PAUSE_S)  # not to wait for something: versions must differ in age by more than the margin
-    kept = table.apply(changes({name("a.md"): ["kept"]}))
-    table.apply(changes({name("b.md"): ["last"]}))
+    kept = table.apply(changes({name("b.md"): ["kept"]}, only_new=True))
+    table.apply(changes({name("c.md"): ["last"]}, only_new=True))
     table.prune(kept, orphans=False, margin_s=PAUSE_S / 2)
     assert versions_on_disk(tmp_path, "g1")[0] == kept
 

@@ -41,7 +41,7 @@ class ChunkRow:
 @dataclass(frozen=True, slots=True)
 class TableChanges:
     """What one window does to a table. Whole documents only; `only_new` says that the table holds none of
-    the documents in `layouts` yet.
+    the documents in `layouts` yet, so that nothing need be looked up.
     """
 
     chunks: Sequence[ChunkRow]
@@ -101,15 +101,16 @@ class GenerationTable:
         return manifest_path(self.name, self.version)
 
     def apply(self, changes: TableChanges) -> int:
-        """Upsert and delete, at most two commits; the version after them: the third commit.
+        """Take out the rows that go or are replaced, then append the new ones: at most two commits. Returns
+        the version after them: the third commit.
 
-        Readers are pinned to the published version and see nothing of it yet.
+        Readers are pinned to the published version and see nothing of it yet. A merge would do both in one
+        commit, but it costs twice the two: it looks up every key, and then reads and joins what it found.
         """
         with lance.clear_errors(f"writing table {self.name}"):
-            if changes.layouts or changes.chunks:
-                self._upsert(changes)
-                self.data_commits += 1
             self._delete(changes)
+            if changes.layouts or changes.chunks:
+                self._append(changes)
         return self.version
 
     def restore(self, version: int) -> int:
@@ -202,33 +203,28 @@ class GenerationTable:
             self._table.create_index(lance.VECTOR, config=config)
         return self.version
 
-    def _upsert(self, changes: TableChanges) -> None:
-        """Document rows have no vector: LanceDB takes a null for a bad one unless told. Ours are checked."""
-        if changes.only_new:
-            # Nothing to compare with. A merge reads all keys of the table: at 100,000 rows the process grew
-            # by 160 MB more. The same rows can't be added twice: the table equals the ledger before each
-            # apply, and a failed one is taken back.
-            self._table.add(self._arrow(changes), on_bad_vectors="null")
-            return
-        (
-            self._table.merge_insert(lance.ROW_ID)
-            .when_matched_update_all()
-            .when_not_matched_insert_all()
-            .execute(self._arrow(changes), on_bad_vectors="null")
-        )
-
     def _delete(self, changes: TableChanges) -> None:
+        """Also what is about to be appended, unless none of it is there: to apply twice changes nothing."""
         from lancedb.expr import col
 
+        rows = list(changes.chunks_gone)
+        if not changes.only_new:
+            rows += [row.chunk_id for row in changes.chunks]
+            rows += [document_id(layout.name) for layout in changes.layouts]
         documents = [document_id(name) for name in changes.documents_gone]
-        rounds = max(len(changes.chunks_gone), len(documents))
+        rounds = max(len(rows), len(documents))
         for start in range(0, rounds, _IDS_PER_DELETE):
             part = slice(start, start + _IDS_PER_DELETE)
-            # One expression, and so one commit, for single chunks and whole documents together.
-            stale = col(lance.ROW_ID).isin(list(changes.chunks_gone[part]))
+            # One expression, and so one commit, for single rows and whole documents together.
+            replaced = col(lance.ROW_ID).isin(rows[part])
             gone = col(lance.DOCUMENT).isin(documents[part])
-            self._table.delete(stale | gone)
+            self._table.delete(replaced | gone)
             self.data_commits += 1
+
+    def _append(self, changes: TableChanges) -> None:
+        """Document rows have no vector: LanceDB takes a null for a bad one unless told. Ours are checked."""
+        self._table.add(self._arrow(changes), on_bad_vectors="null")
+        self.data_commits += 1
 
     def _arrow(self, changes: TableChanges) -> Any:
         import pyarrow as pa
