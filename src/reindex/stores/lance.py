@@ -1,5 +1,6 @@
 """The door to LanceDB: its import, its schema, its errors. No other module names lancedb or pyarrow."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ LAYOUT = "layout"
 
 WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
+_LOG = "LANCEDB_LOG"
 
 
 class TableMissingError(StoreError):
@@ -30,6 +32,7 @@ def connect(data_dir: Path, cache_bytes: int) -> Any:
     """A LanceDB connection to the tables of a data directory. `cache_bytes` bounds each of its two caches
     (of indices, and of metadata), which LanceDB lets grow to gigabytes.
     """
+    os.environ.setdefault(_LOG, "error")  # at "warn" it says a line for each empty part of a small index
     lancedb = import_lancedb()  # 0.5 to 1.4 CPU s: only when a table is really touched
     session = lancedb.Session(index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=cache_bytes)
     return lancedb.connect(data_dir / TABLES, session=session)
