@@ -164,7 +164,12 @@ class IndexSettings:
         metadata=_about("upkeep when so many rows are outside the indices", min=1, fine_tuning=True),
     )
     optimize_small_fragments: int = field(
-        default=24, metadata=_about("upkeep when a table has so many small files", min=2, fine_tuning=True)
+        default=24,
+        metadata=_about(
+            "upkeep when a table has so many small files; over 50,000 rows more",
+            min=2,
+            fine_tuning=True,
+        ),
     )
 
 
