@@ -84,7 +84,6 @@ class App:
         with open_stores(self.data_dir, command, around) as writer:
             recover(writer)
             yield writer
-            writer.record_stamp()
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger | None]:

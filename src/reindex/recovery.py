@@ -11,7 +11,7 @@ from dataclasses import replace
 from reindex.core.generations import Generation, GenerationState
 from reindex.errors import NewerFormatError, StoreError
 from reindex.stores.document_rows import recorded_from
-from reindex.stores.manifests import manifest_path, table_stamp, versions_on_disk
+from reindex.stores.manifests import manifest_path, versions_on_disk
 from reindex.stores.pointer import Published
 from reindex.writer import Writer, published_from
 
@@ -20,11 +20,14 @@ def recover(writer: Writer) -> None:
     """Make ledger, table, pointer and cache agree."""
     published = _read_pointer(writer)
     writer.open_generation(_open_generation(writer.ledger.generations.all()))
+    known = writer.generation
+    if known is not None and not writer.has_known_files(known):
+        known = None
     if writer.generation is not None:
         _align_table(writer, writer.generation, published)
     elif published is not None and _is_on_disk(writer, published):
         _adopt_pointer(writer, published)
-    _check_files(writer)
+    _check_files(writer, known)
     _align_pointer(writer, published)
     if not writer.cache.is_complete:
         _refill_cache(writer)
@@ -109,10 +112,16 @@ def _record_from_rows(writer: Writer, generation: Generation, version: int, *, i
         writer.generation = writer.ledger.generations.record_version(generation, version, manifest)
 
 
-def _check_files(writer: Writer) -> None:
-    """The files of the table are those of the last run; if not (damage, a crash, a copy), all is read."""
+def _check_files(writer: Writer, known: Generation | None) -> None:
+    """`known` is the generation whose files were found as the last run left them. Of any other (damage, a
+    copy, a crash between the fourth commit and the fifth) everything is read once.
+    """
     generation = writer.generation
-    if generation is None or writer.is_stamp_known(table_stamp(writer.data_dir, generation.table)):
+    if generation is None:
+        return
+    if known is not None and known.table == generation.table:
+        if known.version != generation.version:  # taken back: the same files and a new manifest
+            writer.record_files()
         return
     try:
         rows = writer.table().read_all()
@@ -121,7 +130,7 @@ def _check_files(writer: Writer) -> None:
         return
     documents, chunks = writer.ledger.documents.totals(generation.number)
     if rows == documents + chunks:
-        writer.record_stamp()
+        writer.record_files()
     else:
         writer.give_up_table(generation)
 

@@ -16,11 +16,9 @@ from reindex.stores.lance import TableMissingError
 from reindex.stores.ledger import FILE as LEDGER_FILE
 from reindex.stores.ledger import Ledger
 from reindex.stores.lock import writer_lock
-from reindex.stores.manifests import table_stamp, tables_on_disk
+from reindex.stores.manifests import table_files, tables_on_disk
 from reindex.stores.pointer import Pointer, Published
 from reindex.stores.sqlite import CorruptDatabaseError, set_aside
-
-_STAMP = "table stamp"  # the note of what the live table's files looked like when they were last known good
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +94,14 @@ class Writer:
             if generation.state is not GenerationState.LIVE:
                 generation = self.ledger.generations.change_state(generation, GenerationState.LIVE, now)
             self.ledger.generations.record_publish(generation, now, now - self._reader_grace_s)
+            self.record_files()
         self.generation = generation
         self.pointer.write(published_from(generation, now))
 
     def adopt_version(self) -> None:
-        """A commit that changed no document (index, compaction) becomes the published version."""
+        """After upkeep: a commit that changed no document (index, compaction) becomes the published version;
+        without one, files may have been removed.
+        """
         assert self.generation is not None, "no generation is open"
         table = self.table()
         if table.version != self.generation.version:
@@ -108,6 +109,8 @@ class Writer:
                 self.generation, table.version, table.manifest
             )
             self.publish()
+        else:
+            self.record_files()
 
     def oldest_version_in_reach(self) -> int:
         """The oldest version of the live table that a reader may still be pinned to."""
@@ -135,14 +138,19 @@ class Writer:
             self.ledger.documents.replace_all(generation.number, {})
         self.open_generation(None)
 
-    def is_stamp_known(self, stamp: str) -> bool:
-        """Whether the live table's files looked so when they were last known good."""
-        return self.ledger.note(_STAMP) == stamp
+    def has_known_files(self, generation: Generation) -> bool:
+        """Whether every file that was known good when last looked at is as it was then, and they make up the
+        version that the ledger vouches for. What a killed run left beside them is part of no such version.
+        """
+        known = self.ledger.table_files.all()
+        now = table_files(self.data_dir, generation.table)
+        return generation.manifest in known and all(now.get(path) == stat for path, stat in known.items())
 
-    def record_stamp(self) -> None:
+    def record_files(self) -> None:
         """The table's files, as they are now, are known good."""
         if self.generation is not None and self._table is not None:
-            self.ledger.record_note(_STAMP, table_stamp(self.data_dir, self.generation.table))
+            before = self.ledger.table_files.all()
+            self.ledger.table_files.replace(before, table_files(self.data_dir, self.generation.table))
 
     def check_rows(self) -> None:
         """The table has as many rows as the ledger says: what is appended can't be there already.

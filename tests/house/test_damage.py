@@ -236,6 +236,15 @@ def test_the_newest_manifest_is_damaged(house, way):
     check_repaired(house)
 
 
+@pytest.mark.parametrize("way", [delete, empty, overwrite])
+def test_lances_hint_of_the_latest_version_is_damaged(house, way):
+    """Lance writes it anew with each commit, so that it is not among the files that must stay as they are."""
+    way(house.data_dir / "lance/g1.lance/_versions/latest_version_hint.json")
+    house.write("d1.md", paragraphs(70, 71))
+    assert house.sync().generation == 1
+    house.check()
+
+
 def test_the_two_newest_manifests_are_deleted(house):
     published = house.published()
     for version in (published.version, published.version - 1):

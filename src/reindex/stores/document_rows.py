@@ -11,9 +11,11 @@ from reindex.stores.file_rows import name_key
 from reindex.stores.sqlite import Database
 
 _UPSERT = (
-    "INSERT OR REPLACE INTO documents"
-    " (generation, source, path, revision, parser, keys, tokens, indexed_at, chunks)"
+    "INSERT INTO documents (generation, source, path, revision, parser, keys, tokens, indexed_at, chunks)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (generation, source, path) DO UPDATE SET revision = excluded.revision,"
+    " parser = excluded.parser, keys = excluded.keys, tokens = excluded.tokens,"
+    " indexed_at = excluded.indexed_at, chunks = excluded.chunks"
 )
 
 
@@ -73,7 +75,14 @@ class DocumentRows:
         return None if row is None else RecordedDocument(Revision(row[0]), *row[1:])
 
     def totals(self, generation: int) -> tuple[int, int]:
-        """How many documents and chunks a generation holds."""
+        """How many documents and chunks a generation holds. Reads one row, however many they are."""
+        if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'totals'") is None:
+            return self._counted(generation)
+        row = self._database.one("SELECT documents, chunks FROM totals WHERE generation = ?", (generation,))
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def _counted(self, generation: int) -> tuple[int, int]:
+        """Of a ledger of schema 1, which is read before a writer has brought it up."""
         row = self._database.one(
             "SELECT count(*), coalesce(sum(chunks), 0) FROM documents WHERE generation = ?", (generation,)
         )

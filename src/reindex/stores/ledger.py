@@ -14,6 +14,7 @@ from reindex.stores.generation_rows import GenerationRows
 from reindex.stores.job_rows import JobRows
 from reindex.stores.ledger_schema import MIGRATIONS
 from reindex.stores.sqlite import Database, open_readable, open_writable
+from reindex.stores.table_file_rows import TableFileRows
 
 FILE = "ledger.sqlite"
 
@@ -28,6 +29,7 @@ class Ledger:
         self.documents = DocumentRows(database)
         self.failures = FailureRows(database)
         self.jobs = JobRows(database)
+        self.table_files = TableFileRows(database)
 
     @staticmethod
     def open(data_dir: Path) -> "Ledger":

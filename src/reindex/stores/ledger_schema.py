@@ -92,4 +92,26 @@ CREATE TABLE notes (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """,
+    """
+CREATE TABLE table_files ( -- the files of the live table as they were when they were last known good
+    path TEXT PRIMARY KEY NOT NULL, -- relative to the data directory
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+DELETE FROM notes WHERE name = 'table stamp';
+CREATE TABLE totals ( -- of `documents`, kept by triggers, because to count them is to read them all
+    generation INTEGER PRIMARY KEY NOT NULL,
+    documents INTEGER NOT NULL,
+    chunks INTEGER NOT NULL
+) STRICT;
+INSERT INTO totals SELECT generation, count(*), sum(chunks) FROM documents GROUP BY generation;
+CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
+    INSERT INTO totals VALUES (NEW.generation, 1, NEW.chunks)
+    ON CONFLICT (generation) DO UPDATE SET documents = documents + 1, chunks = chunks + NEW.chunks; END;
+CREATE TRIGGER document_changed AFTER UPDATE OF chunks ON documents BEGIN
+    UPDATE totals SET chunks = chunks + NEW.chunks - OLD.chunks WHERE generation = NEW.generation; END;
+CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
+    UPDATE totals SET documents = documents - 1, chunks = chunks - OLD.chunks
+    WHERE generation = OLD.generation; END
+""",
 )

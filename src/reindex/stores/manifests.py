@@ -1,11 +1,13 @@
 """What the files of a Lance table tell without LanceDB, whose import alone takes seconds."""
 
-import hashlib
 import os
 from pathlib import Path
 
 TABLES = "lance"  # the folder of the tables inside the data directory
 _VERSION_SPACE = 2**64 - 1  # Lance names manifests by descending numbers, so that the newest lists first
+
+
+_HINT = "latest_version_hint.json"  # beside the manifests, written with each commit; Lance works without it
 
 
 def table_folder(table: str) -> str:
@@ -39,23 +41,26 @@ def prunable_versions(data_dir: Path, table: str, oldest_needed: int, margin_s: 
     return sum(path.stat().st_mtime < limit for path in found)
 
 
-def table_stamp(data_dir: Path, table: str) -> str:
-    """A digest of the names, sizes and times of all files of a table: another one means that a file was
-    changed, lost or added. Reads no content; files of a Lance table are written once.
+def table_files(data_dir: Path, table: str) -> dict[str, tuple[int, int]]:
+    """Size in bytes and mtime in ns of all files of a table, by path relative to the data directory: where
+    they are others, a file was changed, lost or added. Reads no content; Lance writes a file once.
     """
-    lines: list[str] = []
-    folders = [str(data_dir / table_folder(table))]
+    found: dict[str, tuple[int, int]] = {}
+    folders = [table_folder(table)]
     while folders:
+        folder = folders.pop()
         try:
-            entries = list(os.scandir(folders.pop()))
+            entries = list(os.scandir(data_dir / folder))
         except (FileNotFoundError, NotADirectoryError):
             continue
-        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
         for entry in entries:
-            if entry.is_file(follow_symlinks=False):
+            path = f"{folder}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif entry.is_file(follow_symlinks=False) and entry.name != _HINT:
                 stat = entry.stat(follow_symlinks=False)
-                lines.append(f"{entry.name}:{stat.st_size}:{stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+                found[path] = (stat.st_size, stat.st_mtime_ns)
+    return found
 
 
 def tables_on_disk(data_dir: Path) -> list[str]:

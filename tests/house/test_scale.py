@@ -1,0 +1,168 @@
+"""What must not grow with the index: counted in files, rows and calls, never in seconds."""
+
+import os
+import random
+import tracemalloc
+from unittest import mock
+
+import pytest
+
+from doubles import House, hash_vectors, paragraphs
+from reindex.core.identity import EmbeddingSpace, Recipe, document_id, embedding_key
+from reindex.core.layout import DocumentLayout, Place
+from reindex.maintenance import small_fragments_max
+from reindex.model import DocumentName, Revision
+from reindex.observe import Observation
+from reindex.stores import ledger_schema
+from reindex.stores.document_rows import DocumentRows, RecordedDocument
+from reindex.stores.index import GenerationTable
+from reindex.stores.ledger import FILE, Ledger
+from reindex.stores.pointer import Published
+from reindex.stores.snapshot import StoredChunk
+from reindex.stores.sqlite import open_writable
+from reindex.verify import verify_index
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path)
+    for number in range(6):
+        house.write(f"d{number}.md", paragraphs(*range(3 * number, 3 * number + 4)))
+    house.sync()
+    return house
+
+
+def full_reads(house):
+    """How often a sync reads the whole table."""
+    with mock.patch.object(
+        GenerationTable, "read_all", autospec=True, side_effect=GenerationTable.read_all
+    ) as read:
+        house.sync()
+    return read.call_count
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after 1 job",
+        "after 2 cache",
+        "after 3b delete",
+        "after 3 table",
+        "before 4 record",
+        "after 5 pointer",
+    ],
+)
+def test_after_a_crash_the_table_is_not_read_whole(house, point):
+    house.write("d1.md", paragraphs(50, 51, 52))
+    assert house.crash(point)
+    assert full_reads(house) == 0
+    house.check()
+    assert full_reads(house) == 0
+
+
+def test_a_table_that_was_damaged_by_the_crash_is_read_and_given_up(house):
+    """A file that was known good, and is another one after the crash."""
+    house.write("d1.md", paragraphs(50, 51, 52))
+    assert house.crash("after 3 table")
+    first = min((house.data_dir / "lance/g1.lance/data").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    first.write_bytes(os.urandom(first.stat().st_size))
+    assert full_reads(house) == 1
+    assert house.published().generation == 2
+    house.check()
+
+
+def test_a_version_that_was_recorded_and_not_published_is_read_once(house):
+    """Its files were never looked at: a crash of the machine may have cut them."""
+    house.write("d1.md", paragraphs(50, 51, 52))
+    assert house.crash("after 4 record")
+    assert full_reads(house) == 1
+    assert full_reads(house) == 0
+    house.check()
+
+
+def document(chunks):
+    return RecordedDocument(Revision(b"r" * 32), "p/1", b"k" * 32 * chunks, 7, 1.5)
+
+
+def test_totals_are_kept_as_documents_come_change_and_go(tmp_path):
+    chooser = random.Random(7)
+    ledger = Ledger.open(tmp_path)
+    for _ in range(200):
+        generation = chooser.randrange(1, 3)
+        names = [DocumentName("docs", f"{chooser.randrange(30)}.md") for _ in range(3)]
+        ledger.documents.record(
+            generation, {name: document(chooser.randrange(4)) for name in names[:2]}, names[2:]
+        )
+        if chooser.random() < 0.05:
+            ledger.documents.replace_all(generation, {names[0]: document(2)})
+        for number in (1, 2):
+            held = ledger.documents.all(number).values()
+            assert ledger.documents.totals(number) == (len(held), sum(each.chunks for each in held))
+    ledger.close()
+
+
+def test_totals_of_a_ledger_of_the_first_schema(tmp_path):
+    """Read as it is, and brought up by the first writer."""
+    old = open_writable(tmp_path / FILE, ledger_schema.MIGRATIONS[:1])
+    DocumentRows(old).record(1, {DocumentName("docs", f"{n}.md"): document(n) for n in range(5)}, ())
+    old.close()
+    reading = Ledger.open_for_reading(tmp_path)
+    assert reading.documents.totals(1) == (5, 10)
+    reading.close()
+    writing = Ledger.open(tmp_path)
+    assert writing.documents.totals(1) == (5, 10)
+    writing.documents.record(1, {}, [DocumentName("docs", "4.md")])
+    assert writing.documents.totals(1) == (4, 6)
+    writing.close()
+
+
+def test_small_files_are_merged_less_often_in_a_larger_table():
+    assert [small_fragments_max(rows, 24) for rows in (0, 50_000, 200_000, 1_000_000)] == [24, 24, 48, 107]
+
+
+class ManyRows:
+    """A snapshot of many documents that holds none of them."""
+
+    def __init__(self, documents):
+        space = EmbeddingSpace("local", "digest", 16, True, "fp32", "", "")
+        self.published = Published(1, "g1", 1, "", Recipe("model", space, "tokenizer", 256, 0), 0.0)
+        self._documents = documents
+
+    def layouts(self):
+        for number in range(self._documents):
+            keys = tuple(embedding_key(self.fingerprint, text) for text in self._texts(number))
+            places = tuple(Place(n, n, ("A",)) for n in range(len(keys)))
+            yield DocumentLayout(self._name(number), Revision(b"r" * 32), "p/1", 7, 1.5, keys, places)
+
+    def chunks(self):
+        for number, layout in enumerate(self.layouts()):
+            document = document_id(layout.name)
+            texts = self._texts(number)
+            vectors = hash_vectors(texts, 16)
+            for row in zip(layout.chunk_ids(), layout.keys, texts, vectors, strict=True):
+                yield StoredChunk(row[0], document, row[1].hex(), row[2], row[3])
+
+    @property
+    def fingerprint(self):
+        return self.published.recipe.space.fingerprint
+
+    def _name(self, number):
+        return DocumentName("docs", f"{number}.md")
+
+    def _texts(self, number):
+        return [f"{number} {n}" for n in range(20)]
+
+
+def test_verify_holds_little_more_than_the_keys():
+    """32 bytes a chunk are its key; with a dictionary of all chunk ids it were 800."""
+    documents = 400
+    names = [DocumentName("docs", f"{n}.md") for n in range(documents)]
+    observation = Observation(dict.fromkeys(names, Revision(b"r" * 32)))
+    tracemalloc.start()
+    found = verify_index(ManyRows(documents), observation, {}, ())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.ok
+    assert found.chunks == 20 * documents
+    at_hand = 64 * 20 * 250  # the chunk ids of a bounded number of documents
+    assert peak < at_hand + 200 * found.chunks, peak
