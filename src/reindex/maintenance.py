@@ -11,10 +11,20 @@ from reindex.core.jobs import OPEN_STATES, JobState, Lane
 from reindex.model import EmbeddingKey
 from reindex.settings import Settings
 from reindex.stores.index import PRUNE_MARGIN_S
-from reindex.stores.manifests import prunable_versions, table_folder, tables_on_disk, versions_on_disk
+from reindex.stores.manifests import (
+    prunable_versions,
+    table_files,
+    table_folder,
+    tables_on_disk,
+    versions_on_disk,
+)
 from reindex.writer import Writer
 
 VERSIONS_MAX = 64  # this many versions that no reader can reach: prune them
+VERSIONS_MIN = (
+    8  # or this many, where much of the disk is theirs: after a first load and its compaction, half
+)
+GARBAGE_MIN_BYTES = 100 << 20
 JOBS_KEPT_S = 30 * 86_400.0
 _ROWS_OF_SETTING = 50_000  # up to here `optimize_small_fragments` is what it says
 
@@ -45,9 +55,19 @@ def maintain(writer: Writer, settings: Settings) -> None:
         writer.table().optimise()
         writer.adopt_version()
     oldest = writer.oldest_version_in_reach()
-    if prunable_versions(writer.data_dir, writer.table().name, oldest, PRUNE_MARGIN_S) >= VERSIONS_MAX:
+    name = writer.table().name
+    on_disk = sum(size for size, _ in table_files(writer.data_dir, name).values())
+    found = prunable_versions(writer.data_dir, name, oldest, PRUNE_MARGIN_S)
+    if found >= versions_max(on_disk, statistics.live_bytes):
         writer.table().prune(oldest, orphans=False)
         writer.adopt_version()
+
+
+def versions_max(on_disk_bytes: int, live_bytes: int) -> int:
+    """How many unreachable versions may stay: few where what is not of the latest version takes much room."""
+    garbage = on_disk_bytes - live_bytes
+    is_much = garbage > max(live_bytes // 2, GARBAGE_MIN_BYTES)
+    return VERSIONS_MIN if is_much else VERSIONS_MAX
 
 
 def small_fragments_max(rows: int, setting: int) -> int:

@@ -3,14 +3,16 @@
 import os
 import random
 import tracemalloc
+from collections import Counter
 from unittest import mock
 
 import pytest
 
-from doubles import House, hash_vectors, paragraphs
+from doubles import UPKEEP, House, hash_vectors, paragraphs, watched
+from reindex import maintenance
 from reindex.core.identity import EmbeddingSpace, Recipe, document_id, embedding_key
 from reindex.core.layout import DocumentLayout, Place
-from reindex.maintenance import small_fragments_max
+from reindex.maintenance import VERSIONS_MAX, VERSIONS_MIN, small_fragments_max, versions_max
 from reindex.model import DocumentName, Revision
 from reindex.observe import Observation
 from reindex.stores import ledger_schema
@@ -114,6 +116,31 @@ def test_totals_of_a_ledger_of_the_first_schema(tmp_path):
     writing.documents.record(1, {}, [DocumentName("docs", "4.md")])
     assert writing.documents.totals(1) == (4, 6)
     writing.close()
+
+
+def test_a_table_of_which_much_is_garbage_is_pruned_sooner():
+    assert versions_max(on_disk_bytes=3_700 << 20, live_bytes=2_400 << 20) == VERSIONS_MIN
+    assert versions_max(on_disk_bytes=2_500 << 20, live_bytes=2_400 << 20) == VERSIONS_MAX
+    assert versions_max(on_disk_bytes=90 << 20, live_bytes=1 << 20) == VERSIONS_MAX
+
+
+def test_upkeep_prunes_by_what_is_on_the_disk_and_what_of_it_is_live(tmp_path, monkeypatch):
+    sizes = []
+
+    def asked(on_disk_bytes, live_bytes):
+        sizes.append((on_disk_bytes, live_bytes))
+        return 3
+
+    monkeypatch.setattr(maintenance, "versions_max", asked)
+    monkeypatch.setattr(maintenance, "PRUNE_MARGIN_S", 0.0)
+    house = House(tmp_path, reader_grace_s=0)
+    pruned = Counter()
+    for revision in range(4):
+        house.write("d1.md", paragraphs(500 + revision))
+        with watched(lambda where: pruned.update([where]), {"prune": UPKEEP["prune"]}):
+            house.sync()
+    assert pruned["after prune"] >= 1
+    assert all(0 < live < on_disk for on_disk, live in sizes)
 
 
 def test_small_files_are_merged_less_often_in_a_larger_table():

@@ -53,9 +53,10 @@ class TableChanges:
 
 @dataclass(frozen=True, slots=True)
 class TableStatistics:
-    """What decides about maintenance."""
+    """What decides about maintenance. `live_bytes` is the size of the latest version, indices included."""
 
     rows: int
+    live_bytes: int
     unindexed_rows: int
     small_fragments: int
     has_vector_index: bool
@@ -164,9 +165,11 @@ class GenerationTable:
     def statistics(self) -> TableStatistics:
         with lance.clear_errors(f"reading table {self.name}"):
             indices = self._table.list_indices()
-            fragments = self._table.stats()["fragment_stats"]
+            statistics = self._table.stats()
+            fragments = statistics["fragment_stats"]
             return TableStatistics(
                 rows=self.count(),
+                live_bytes=int(statistics["total_bytes"]),
                 unindexed_rows=max((int(i.num_unindexed_rows or 0) for i in indices), default=0),
                 small_fragments=int(fragments["num_small_fragments"]),
                 has_vector_index=any(lance.VECTOR in i.columns for i in indices),
