@@ -22,6 +22,7 @@ from pathlib import Path
 
 import measures
 import measures_edits
+import scale
 from harness import HERE, Context, Row, markdown, progress
 
 MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
@@ -33,6 +34,7 @@ MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
     "memory": measures.memory,
     "first-load": measures.first_load,
     "retrieval": measures_edits.retrieval,
+    "scale": scale.scale,
 }
 PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "lancedb", "pyarrow", "numpy")
 
