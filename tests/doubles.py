@@ -29,6 +29,8 @@ from reindex.settings import (
     SourceSettings,
 )
 from reindex.stores.cache import VectorCache
+from reindex.stores.document_rows import DocumentRows
+from reindex.stores.file_rows import FileRows
 from reindex.stores.generation_rows import GenerationRows
 from reindex.stores.index import GenerationTable
 from reindex.stores.job_rows import JobRows
@@ -37,6 +39,7 @@ from reindex.stores.pointer import Pointer
 from reindex.stores.snapshot import Snapshot
 from reindex.syncing import sync
 from reindex.verifying import run_verify
+from reindex.writer import Writer
 
 
 def hash_vectors(texts, dimensions):
@@ -131,6 +134,13 @@ UPKEEP = {
     "prune": (GenerationTable, "prune"),
     "version": (GenerationRows, "record_version"),
     "publish log": (GenerationRows, "record_publish"),
+    "state": (GenerationRows, "change_state"),
+    "vector index": (GenerationTable, "build_vector_index"),
+    "record again": (DocumentRows, "replace_all"),
+    "looks": (FileRows, "record"),
+    "job state": (JobRows, "change_state"),
+    "complete": (VectorCache, "mark_complete"),
+    "stamp": (Writer, "record_stamp"),
 }
 POINTS = [f"{side} {name}" for name in COMMITS for side in ("before", "after")]
 
