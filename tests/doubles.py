@@ -140,7 +140,7 @@ UPKEEP = {
     "looks": (FileRows, "record"),
     "job state": (JobRows, "change_state"),
     "complete": (VectorCache, "mark_complete"),
-    "stamp": (Writer, "record_stamp"),
+    "files": (Writer, "record_files"),
 }
 POINTS = [f"{side} {name}" for name in COMMITS for side in ("before", "after")]
 

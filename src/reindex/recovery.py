@@ -13,21 +13,20 @@ from reindex.errors import NewerFormatError, StoreError
 from reindex.stores.document_rows import recorded_from
 from reindex.stores.manifests import manifest_path, versions_on_disk
 from reindex.stores.pointer import Published
-from reindex.writer import Writer, published_from
+from reindex.writer import FilesState, Writer, published_from
 
 
 def recover(writer: Writer) -> None:
     """Make ledger, table, pointer and cache agree."""
     published = _read_pointer(writer)
     writer.open_generation(_open_generation(writer.ledger.generations.all()))
-    known = writer.generation
-    if known is not None and not writer.has_known_files(known):
-        known = None
+    before = writer.generation
+    state = FilesState.NEW if before is None else writer.state_of_files(before)
     if writer.generation is not None:
         _align_table(writer, writer.generation, published)
     elif published is not None and _is_on_disk(writer, published):
         _adopt_pointer(writer, published)
-    _check_files(writer, known)
+    _check_files(writer, before, state)
     _align_pointer(writer, published)
     if not writer.cache.is_complete:
         _refill_cache(writer)
@@ -112,27 +111,66 @@ def _record_from_rows(writer: Writer, generation: Generation, version: int, *, i
         writer.generation = writer.ledger.generations.record_version(generation, version, manifest)
 
 
-def _check_files(writer: Writer, known: Generation | None) -> None:
-    """`known` is the generation whose files were found as the last run left them. Of any other (damage, a
-    copy, a crash between the fourth commit and the fifth) everything is read once.
+def _check_files(writer: Writer, before: Generation | None, state: FilesState) -> None:
+    """`before` is the generation as the ledger had it, and `state` what had become of its files. Where they
+    are not known, all rows are read and every index is asked.
+
+    A crash leaves files that are new. Where one that was known good is another now (damage, a copy without
+    its times), nothing is taken on trust: rows are held against ledger and cache, indices are made again.
     """
     generation = writer.generation
     if generation is None:
         return
-    if known is not None and known.table == generation.table:
-        if known.version != generation.version:  # taken back: the same files and a new manifest
+    if before is None or before.table != generation.table:
+        state = FilesState.NEW
+    elif state is FilesState.KNOWN:
+        if before.version != generation.version:  # taken back: the same files and a new manifest
             writer.record_files()
         return
+    is_touched = state is FilesState.TOUCHED
     try:
-        rows = writer.table().read_all()
+        if not _is_readable(writer, generation) or (is_touched and not _is_content_sound(writer, generation)):
+            writer.give_up_table(generation)
+            return
+        if is_touched:
+            _renew_indices(writer, generation)
     except (StoreError, ValueError, KeyError) as error:
         _give_up_if_broken(writer, generation, error)
         return
-    documents, chunks = writer.ledger.documents.totals(generation.number)
-    if rows == documents + chunks:
-        writer.record_files()
-    else:
-        writer.give_up_table(generation)
+    writer.record_files()
+
+
+def _renew_indices(writer: Writer, generation: Generation) -> None:
+    """Whether an index answers rightly can't be read off it. (Published by what follows.)"""
+    table = writer.table()
+    table.create_indices()
+    if table.statistics().has_vector_index:
+        table.build_vector_index()
+    writer.generation = writer.ledger.generations.record_version(generation, table.version, table.manifest)
+
+
+def _is_readable(writer: Writer, generation: Generation) -> bool:
+    """Every row of the table can be read, there are as many as recorded, and its indices answer."""
+    table = writer.table()
+    is_whole = table.read_all() == sum(writer.ledger.documents.totals(generation.number))
+    writer.snapshot().probe()
+    return is_whole
+
+
+def _is_content_sound(writer: Writer, generation: Generation) -> bool:
+    """The rows are those that the ledger recorded, with texts and vectors as their keys promise."""
+    from reindex.integrity import document_rows_of, row_faults, vectors_unlike_the_cache
+
+    snapshot = writer.snapshot()
+    recorded = writer.ledger.documents.all(generation.number)
+    documents = []
+    for layout in snapshot.layouts():
+        if recorded.pop(layout.name, None) != recorded_from(layout):
+            return False
+        documents.append(document_rows_of(layout))
+    if recorded or row_faults(snapshot, documents).found:
+        return False
+    return not vectors_unlike_the_cache(snapshot, writer.cache)
 
 
 def _give_up_if_broken(writer: Writer, generation: Generation, error: Exception) -> None:

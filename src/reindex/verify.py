@@ -2,34 +2,27 @@
 
 import hashlib
 import heapq
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 
-from reindex.core.identity import (
-    KEY_BYTES,
-    Recipe,
-    chunk_ids,
-    document_id,
-    embedding_key,
-    pack_keys,
-    unpack_keys,
-)
 from reindex.core.layout import DocumentLayout
-from reindex.model import DocumentName, EmbeddingKey, Revision
+from reindex.integrity import DocumentRows, chunks_not_found, document_rows_of, row_faults
+from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.ports import Embedder
 from reindex.preparing import Prepared, Preparer
 from reindex.stores.failure_rows import Failure
 from reindex.stores.snapshot import Snapshot, StoredChunk
-from reindex.vectors import UNIT_NORM_TOLERANCE
 
 DEEP_SAMPLE_CHUNKS = 256
-_DOCUMENTS_AT_HAND = 64  # the rows of a document mostly lie together
+INDEX_SAMPLE_CHUNKS = 64
 COSINE_MIN = 0.999
+INDEX_HINT = (
+    "an index is damaged; delete the folder `lance` of the data directory and run sync"
+    " (texts in the vector cache are not embedded again)"
+)
 
 
 @dataclass(slots=True)
@@ -57,22 +50,6 @@ class Verification:
         self.details.append(f"{name}: {what}")
 
 
-@dataclass(slots=True)
-class _Document:
-    """A document as its layout tells it, and which of its rows were met: one bit a chunk. Small, because all
-    documents are held at once: 32 bytes a chunk, where a dictionary of chunk ids takes 800.
-    """
-
-    name: DocumentName
-    revision: Revision
-    keys: bytes  # packed, in reading order
-    rows_met: int = 0
-
-    @property
-    def chunks(self) -> int:
-        return len(self.keys) // KEY_BYTES
-
-
 def verify_index(
     snapshot: Snapshot,
     observation: Observation,
@@ -81,10 +58,7 @@ def verify_index(
 ) -> Verification:
     """Compare documents by revision, then each document's rows with what its layout says."""
     result = Verification()
-    documents = {
-        layout.name: _Document(layout.name, layout.revision, pack_keys(layout.keys))
-        for layout in snapshot.layouts()
-    }
+    documents = {layout.name: document_rows_of(layout) for layout in snapshot.layouts()}
     result.documents = len(documents)
     failing = _failing(observation, failures)
     result.failed = len(failing)
@@ -116,9 +90,8 @@ def verify_deeply(
     result: Verification,
     advance: Callable[[int], None],
 ) -> None:
-    """Parse and chunk every document again and compare the keys; embed a sample again and compare vectors.
-
-    Without an embedder the vectors are left alone.
+    """Parse and chunk every document again and compare the keys; see that the indices find a sample; embed a
+    sample again and compare vectors. Without an embedder the vectors are left alone.
     """
     for layout in snapshot.layouts():
         advance(1)
@@ -127,8 +100,10 @@ def verify_deeply(
         prepared = preparer.prepare(layout.name)
         if isinstance(prepared, Prepared) and prepared.layout.revision == layout.revision:
             _compare(prepared, layout, result)
+    sample = _sample(snapshot)
+    _ask_indices(snapshot, sample[:INDEX_SAMPLE_CHUNKS], result)
     if embedder is not None:
-        _embed_sample(snapshot, embedder, result)
+        _embed_sample(sample, embedder, snapshot.published.recipe.space.document_prompt, result)
 
 
 def _compare(prepared: Prepared, layout: DocumentLayout, result: Verification) -> None:
@@ -150,54 +125,44 @@ def _failing(observation: Observation, failures: Mapping[DocumentName, Failure])
     }
 
 
-def _check_rows(snapshot: Snapshot, documents: Iterable[_Document], result: Verification) -> None:
-    """Every chunk row belongs to exactly one layout, once, with the text and vector its key promises."""
-    recipe = snapshot.published.recipe
-    by_id = {document_id(document.name): document for document in documents}
-
-    @lru_cache(_DOCUMENTS_AT_HAND)
-    def positions(document: str) -> Mapping[str, int]:
-        known = by_id.get(document)
-        ids = chunk_ids(known.name, unpack_keys(known.keys)) if known is not None else []
-        return {chunk_id: position for position, chunk_id in enumerate(ids)}
-
-    for chunk in snapshot.chunks():
-        result.chunks += 1
-        position = positions(chunk.document).get(chunk.chunk_id)
-        if position is None or by_id[chunk.document].rows_met >> position & 1:
-            result.duplicates += 1
-            result.details.append(f"row {chunk.chunk_id}: not wanted by any document, or there twice")
-            continue
-        document = by_id[chunk.document]
-        document.rows_met |= 1 << position
-        key = EmbeddingKey(document.keys[position * KEY_BYTES : (position + 1) * KEY_BYTES])
-        if not _is_sound(chunk, key, recipe):
-            result.wrong_vectors += 1
-            result.note(document.name, f"row {chunk.chunk_id} has a wrong text, key or vector")
-    for name in sorted(d.name for d in by_id.values() if d.rows_met != (1 << d.chunks) - 1):
-        result.stale += 1
+def _check_rows(snapshot: Snapshot, documents: Iterable[DocumentRows], result: Verification) -> None:
+    faults = row_faults(snapshot, documents)
+    result.chunks = faults.chunks
+    result.duplicates = len(faults.unwanted)
+    result.details += [f"row {row}: not wanted by any document, or there twice" for row in faults.unwanted]
+    result.wrong_vectors = len(faults.wrong)
+    for name, row in faults.wrong:
+        result.note(name, f"row {row} has a wrong text, key or vector")
+    result.stale += len(faults.short)
+    for name in faults.short:
         result.note(name, "some of its chunks are not in the index")
 
 
-def _is_sound(chunk: StoredChunk, key: EmbeddingKey, recipe: Recipe) -> bool:
-    if chunk.vector is None:
-        return False
-    norm = math.sqrt(float(np.dot(chunk.vector, chunk.vector)))
-    if not abs(norm - 1.0) <= UNIT_NORM_TOLERANCE:  # nor does one pass that is not a number
-        return False
-    sent = recipe.space.document_prompt + chunk.text
-    return chunk.key == key.hex() and embedding_key(recipe.space.fingerprint, sent) == key
-
-
-def _embed_sample(snapshot: Snapshot, embedder: Embedder, result: Verification) -> None:
-    """A sample that is another one for every version, and the same one for the same version."""
+def _sample(snapshot: Snapshot) -> list[StoredChunk]:
+    """Another one for every version, and the same one for the same version."""
     version = b"%d " % snapshot.published.version
     ids = (chunk_id for layout in snapshot.layouts() for chunk_id in layout.chunk_ids())
     chosen = set(
         heapq.nsmallest(DEEP_SAMPLE_CHUNKS, ids, lambda i: hashlib.sha256(version + i.encode()).digest())
     )
-    sample = [_on_its_own(chunk) for chunk in snapshot.chunks() if chunk.chunk_id in chosen]
-    prompt = snapshot.published.recipe.space.document_prompt
+    return [_on_its_own(chunk) for chunk in snapshot.chunks() if chunk.chunk_id in chosen]
+
+
+def _on_its_own(chunk: StoredChunk) -> StoredChunk:
+    """Without the thousands of rows that were read with it, and that its vector is a view of."""
+    return chunk if chunk.vector is None else replace(chunk, vector=chunk.vector.copy())
+
+
+def _ask_indices(snapshot: Snapshot, sample: Sequence[StoredChunk], result: Verification) -> None:
+    missed = chunks_not_found(snapshot, sample)
+    result.stale += len({name for name, _ in missed})
+    for name, what in missed:
+        result.note(name, f"a chunk is not found by its own {what}: {INDEX_HINT}")
+
+
+def _embed_sample(
+    sample: Sequence[StoredChunk], embedder: Embedder, prompt: str, result: Verification
+) -> None:
     for chunk in sorted(sample, key=lambda chunk: len(chunk.text)):
         if chunk.vector is None:
             continue
@@ -205,8 +170,3 @@ def _embed_sample(snapshot: Snapshot, embedder: Embedder, result: Verification) 
         if float(np.dot(again, chunk.vector)) < COSINE_MIN:
             result.wrong_vectors += 1
             result.details.append(f"row {chunk.chunk_id}: its vector is not what the model says")
-
-
-def _on_its_own(chunk: StoredChunk) -> StoredChunk:
-    """Without the thousands of rows that were read with it, and that its vector is a view of."""
-    return chunk if chunk.vector is None else replace(chunk, vector=chunk.vector.copy())

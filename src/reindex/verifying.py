@@ -2,10 +2,10 @@
 
 from reindex.app import App
 from reindex.changes import find_changes
+from reindex.errors import StoreError
 from reindex.observe import observe
 from reindex.report import Progress
-from reindex.stores.lance import TableMissingError
-from reindex.verify import Verification, verify_deeply, verify_index
+from reindex.verify import INDEX_HINT, Verification, verify_deeply, verify_index
 
 
 def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
@@ -34,8 +34,11 @@ def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
             result = reader.with_snapshot(
                 lambda snapshot: verify_index(snapshot, observation, failures, held)
             )
-        except TableMissingError as error:
-            return Verification(missing=len(observation.revisions), details=[error.message])
+            reader.with_snapshot(lambda snapshot: snapshot.probe())
+        except StoreError as error:
+            if error.is_of_the_place:
+                raise
+            return Verification(missing=len(observation.revisions), details=[error.message, INDEX_HINT])
         if deep:
             catalog = app.catalog(ledger)
             preparer = app.preparer(published.recipe, catalog, sources)

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from reindex.core.generations import Generation, GenerationState
@@ -16,9 +17,18 @@ from reindex.stores.lance import TableMissingError
 from reindex.stores.ledger import FILE as LEDGER_FILE
 from reindex.stores.ledger import Ledger
 from reindex.stores.lock import writer_lock
-from reindex.stores.manifests import table_files, tables_on_disk
+from reindex.stores.manifests import table_files, table_folder, tables_on_disk
 from reindex.stores.pointer import Pointer, Published
+from reindex.stores.snapshot import Snapshot
 from reindex.stores.sqlite import CorruptDatabaseError, set_aside
+
+
+class FilesState(StrEnum):
+    """The files of a table, against what they were when they were last known good."""
+
+    KNOWN = "known"  # all there, unchanged, and they make up the version that the ledger vouches for
+    NEW = "new"  # those that were known are; but that version has files that were never looked at
+    TOUCHED = "touched"  # one that was known good is gone, or another
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +148,29 @@ class Writer:
             self.ledger.documents.replace_all(generation.number, {})
         self.open_generation(None)
 
-    def has_known_files(self, generation: Generation) -> bool:
-        """Whether every file that was known good when last looked at is as it was then, and they make up the
-        version that the ledger vouches for. What a killed run left beside them is part of no such version.
+    def state_of_files(self, generation: Generation) -> FilesState:
+        """What has become of the table's files since they were last known good. What a killed run left beside
+        them is part of no version that anybody was sent to.
         """
-        known = self.ledger.table_files.all()
+        folder = table_folder(generation.table) + "/"
+        known = {
+            path: stat for path, stat in self.ledger.table_files.all().items() if path.startswith(folder)
+        }
         now = table_files(self.data_dir, generation.table)
-        return generation.manifest in known and all(now.get(path) == stat for path, stat in known.items())
+        if any(now.get(path) != stat for path, stat in known.items()):
+            return FilesState.TOUCHED
+        return FilesState.KNOWN if generation.manifest in known else FilesState.NEW
 
     def record_files(self) -> None:
         """The table's files, as they are now, are known good."""
         if self.generation is not None and self._table is not None:
             before = self.ledger.table_files.all()
             self.ledger.table_files.replace(before, table_files(self.data_dir, self.generation.table))
+
+    def snapshot(self) -> Snapshot:
+        """The current generation as readers are to see it, at the version that the ledger vouches for."""
+        assert self.generation is not None, "no generation is open"
+        return Snapshot.open(self.data_dir, published_from(self.generation, 0.0))
 
     def check_rows(self) -> None:
         """The table has as many rows as the ledger says: what is appended can't be there already.

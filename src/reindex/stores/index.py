@@ -75,15 +75,12 @@ class GenerationTable:
     @staticmethod
     def create(data_dir: Path, name: str, dimensions: int) -> GenerationTable:
         """A new, empty table with its keys and scalar indices. The name must never have been used."""
-        from lancedb.index import FTS, BTree
-
         with lance.clear_errors(f"creating table {name}"):
             table = _connect(data_dir).create_table(name, schema=lance.schema(dimensions))
             table.set_unenforced_primary_key([lance.ROW_ID])
-            table.create_index(lance.ROW_ID, config=BTree())
-            table.create_index(lance.DOCUMENT, config=BTree())
-            table.create_index(lance.TEXT, config=FTS(base_tokenizer="icu", custom_stop_words=ENGLISH))
-        return GenerationTable(table, name, data_dir, dimensions)
+        created = GenerationTable(table, name, data_dir, dimensions)
+        created.create_indices()
+        return created
 
     @staticmethod
     def open(data_dir: Path, name: str, dimensions: int) -> GenerationTable:
@@ -100,6 +97,16 @@ class GenerationTable:
     def manifest(self) -> str:
         """The manifest of the current version, relative to the data directory."""
         return manifest_path(self.name, self.version)
+
+    def create_indices(self) -> int:
+        """The indices that every table has; those that are there are made anew, from the rows."""
+        from lancedb.index import FTS, BTree
+
+        with lance.clear_errors(f"indexing table {self.name}"):
+            self._table.create_index(lance.ROW_ID, config=BTree())
+            self._table.create_index(lance.DOCUMENT, config=BTree())
+            self._table.create_index(lance.TEXT, config=FTS(base_tokenizer="icu", custom_stop_words=ENGLISH))
+        return self.version
 
     def apply(self, changes: TableChanges) -> int:
         """Take out the rows that go or are replaced, then append the new ones: at most two commits. Returns

@@ -1,6 +1,8 @@
 """The door to LanceDB: its import, its schema, its errors. No other module names lancedb or pyarrow."""
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,19 @@ LAYOUT = "layout"
 WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
 _LOG = "LANCEDB_LOG"
+
+
+_OS_ERROR = re.compile(r"os error (\d+)")
+_OF_THE_PLACE = (  # error numbers, words of the same where Lance drops the number, what happened, what to do
+    ({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}, "No space left", "no space left on the disk",
+     "Free some space and run again."),
+    ({errno.EACCES, errno.EPERM, errno.EROFS}, "ermission denied", "the data directory can't be written",
+     "Mend its permissions."),
+    ({errno.EMFILE, errno.ENFILE}, "Too many open files", "too many open files",
+     "Raise the limit (`ulimit -n`) and run again."),
+    ({errno.EIO}, "Input/output error", "input/output error", "Check the disk and its cables."),
+    ({errno.ENOMEM}, "Cannot allocate memory", "no memory left", "Free some memory and run again."),
+)  # fmt: skip
 
 
 class TableMissingError(StoreError):
@@ -67,20 +82,22 @@ def clear_errors(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, OSError) as error:
         text = str(error)
+        _raise_if_of_the_place(what, text, error)
         if any(mark in text for mark in ("was not found", "Not found", "no longer exists", "No such file")):
             raise TableMissingError(
                 f"{what}: a file of the table is missing ({text[:200]})",
                 "Run `reindex sync`: it makes the table again.",
             ) from error
-        if "No space left" in text or "os error 28" in text:
-            raise StoreError(
-                f"{what}: no space left on the disk", "Free some space and run again."
-            ) from error
-        if "ermission denied" in text or "os error 30" in text or "os error 13" in text:
-            raise DiskError(
-                f"{what}: the data directory can't be written", "Mend its permissions."
-            ) from error
         raise StoreError(f"{what}: {text[:500]}") from error
+
+
+def _raise_if_of_the_place(what: str, text: str, error: Exception) -> None:
+    """What the machine lacks is no damage: a table must not be given up for it."""
+    found = _OS_ERROR.search(text)
+    number = int(found[1]) if found else getattr(error, "errno", None)
+    for numbers, words, cause, hint in _OF_THE_PLACE:
+        if number in numbers or words in text:
+            raise DiskError(f"{what}: {cause}", hint) from error
 
 
 def displayed_path(path: str) -> str:

@@ -78,6 +78,18 @@ class Snapshot:
             rows = _limited(query, limits).limit(k).select([*_HIT_COLUMNS, "_score"]).to_list()
         return _ranked(Candidate(*_hit(row), row["_score"]) for row in rows)
 
+    def probe(self) -> None:
+        """Ask every index something. Raises when one of them can't answer: its files are lost or broken."""
+        from lancedb.expr import col, lit
+
+        self.matching("probe", 1, Filter())
+        with lance.clear_errors(f"reading table {self.published.table}"):
+            if any(lance.VECTOR in index.columns for index in self._table.list_indices()):
+                self.nearest(_any_vector(self.published.recipe.space.dimensions), 1, Filter())
+            for column in (lance.ROW_ID, lance.DOCUMENT):
+                query = self._table.search().where(col(column) == lit("probe"))
+                query.select([lance.ROW_ID]).limit(1).to_arrow()
+
     def layouts(self, documents: Sequence[str] | None = None) -> Iterator[DocumentLayout]:
         """The layouts of those documents, or of all, in no order."""
         from lancedb.expr import col
@@ -139,6 +151,12 @@ def _hit(row: dict[str, Any]) -> tuple[str, str, str]:
 def _ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Best first; equal scores in the order of their ids, so that an answer is the same every time."""
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
+
+
+def _any_vector(dimensions: int) -> Vector:
+    import numpy as np
+
+    return np.full(dimensions, dimensions**-0.5, dtype=np.float32)
 
 
 def _nullable_matrix(column: Any) -> list[Vector | None]:

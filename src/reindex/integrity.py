@@ -1,0 +1,157 @@
+"""Do a table's rows hold what its layouts promise, and do its indices find them? For verify and repair."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from reindex.core.identity import (
+    KEY_BYTES,
+    Recipe,
+    chunk_ids,
+    document_id,
+    embedding_key,
+    pack_keys,
+    unpack_keys,
+)
+from reindex.core.layout import DocumentLayout
+from reindex.model import DocumentName, EmbeddingKey, Revision
+from reindex.stores.cache import VectorCache
+from reindex.stores.snapshot import Filter, Snapshot, StoredChunk
+from reindex.stores.stop_words import ENGLISH
+from reindex.vectors import UNIT_NORM_TOLERANCE
+
+_CHUNKS_PER_LOOKUP = 2_000
+_DOCUMENTS_AT_HAND = 64  # the rows of a document mostly lie together
+_FOUND_AT_LEAST = 0.999  # cosine of a vector with itself, after the vector index' rounding and refining
+_WORD = re.compile(r"[^\W_]{2,40}")
+_STOP_WORDS = frozenset(ENGLISH)
+
+
+@dataclass(slots=True)
+class DocumentRows:
+    """A document as its layout tells it, and which of its rows were met: one bit a chunk. Small, because all
+    documents are held at once: 32 bytes a chunk, where a dictionary of chunk ids takes 800.
+    """
+
+    name: DocumentName
+    revision: Revision
+    keys: bytes  # packed, in reading order
+    rows_met: int = 0
+
+    @property
+    def chunks(self) -> int:
+        return len(self.keys) // KEY_BYTES
+
+
+def document_rows_of(layout: DocumentLayout) -> DocumentRows:
+    """What of a layout its rows are held against; none of them met yet."""
+    return DocumentRows(layout.name, layout.revision, pack_keys(layout.keys))
+
+
+@dataclass(slots=True)
+class RowFaults:
+    """What is wrong with the chunk rows of one version; `chunks` counts all of them."""
+
+    chunks: int = 0
+    unwanted: list[str] = field(default_factory=list)
+    wrong: list[tuple[DocumentName, str]] = field(default_factory=list)
+    short: list[DocumentName] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        return bool(self.unwanted or self.wrong or self.short)
+
+
+def row_faults(snapshot: Snapshot, documents: Iterable[DocumentRows]) -> RowFaults:
+    """Every chunk row belongs to exactly one layout, once, with the text and vector its key promises."""
+    faults = RowFaults()
+    by_id = {document_id(document.name): document for document in documents}
+
+    @lru_cache(_DOCUMENTS_AT_HAND)
+    def positions(document: str) -> Mapping[str, int]:
+        known = by_id.get(document)
+        ids = chunk_ids(known.name, unpack_keys(known.keys)) if known is not None else []
+        return {chunk_id: position for position, chunk_id in enumerate(ids)}
+
+    for chunk in snapshot.chunks():
+        faults.chunks += 1
+        position = positions(chunk.document).get(chunk.chunk_id)
+        if position is None or by_id[chunk.document].rows_met >> position & 1:
+            faults.unwanted.append(chunk.chunk_id)
+            continue
+        document = by_id[chunk.document]
+        document.rows_met |= 1 << position
+        key = EmbeddingKey(document.keys[position * KEY_BYTES : (position + 1) * KEY_BYTES])
+        if not _is_sound(chunk, key, snapshot.published.recipe):
+            faults.wrong.append((document.name, chunk.chunk_id))
+    faults.short = sorted(d.name for d in by_id.values() if d.rows_met != (1 << d.chunks) - 1)
+    return faults
+
+
+def vectors_unlike_the_cache(snapshot: Snapshot, cache: VectorCache) -> list[str]:
+    """The chunk rows whose vector is another than the one that the cache has, under its checksum."""
+    wrong: list[str] = []
+    part: list[StoredChunk] = []
+    for chunk in snapshot.chunks():
+        part.append(chunk)
+        if len(part) == _CHUNKS_PER_LOOKUP:
+            wrong += _unlike(part, cache, snapshot)
+            part = []
+    return wrong + _unlike(part, cache, snapshot)
+
+
+def chunks_not_found(snapshot: Snapshot, sample: Sequence[StoredChunk]) -> list[tuple[DocumentName, str]]:
+    """(document, what does not find it) for each chunk that its own words or its own vector don't find.
+
+    The rows may be sound and their indices damaged: then answers lack what the table has.
+    """
+    if not sample:
+        return []
+    documents = sorted({chunk.document for chunk in sample})
+    layouts = {document_id(layout.name): layout for layout in snapshot.layouts(documents)}
+    missed = []
+    for chunk in sample:
+        layout = layouts.get(chunk.document)
+        if layout is None or chunk.vector is None:
+            continue  # told of as a fault of rows
+        best = snapshot.nearest(chunk.vector, 1, Filter())
+        if not best or best[0].score < _FOUND_AT_LEAST:
+            missed.append((layout.name, "vector"))
+        if _has_words(chunk.text):
+            limits = Filter(layout.name.source, layout.name.path)
+            hits = snapshot.matching(chunk.text, len(layout.keys) + 1, limits)
+            if chunk.chunk_id not in {hit.chunk_id for hit in hits}:
+                missed.append((layout.name, "words"))
+    return missed
+
+
+def _has_words(text: str) -> bool:
+    """Whether the full-text index must have taken in a word of this text."""
+    return any(word.lower() not in _STOP_WORDS for word in _WORD.findall(text) if word.isascii())
+
+
+def _unlike(chunks: Sequence[StoredChunk], cache: VectorCache, snapshot: Snapshot) -> list[str]:
+    keys = {chunk.chunk_id: EmbeddingKey(bytes.fromhex(chunk.key)) for chunk in chunks if chunk.key}
+    cached: Mapping[EmbeddingKey, object] = cache.get(
+        list(set(keys.values())), snapshot.published.recipe.space.dimensions
+    )
+    return [
+        chunk.chunk_id
+        for chunk in chunks
+        if keys.get(chunk.chunk_id) in cached
+        and not np.array_equal(np.asarray(cached[keys[chunk.chunk_id]]), np.asarray(chunk.vector))
+    ]
+
+
+def _is_sound(chunk: StoredChunk, key: EmbeddingKey, recipe: Recipe) -> bool:
+    if chunk.vector is None:
+        return False
+    norm = math.sqrt(float(np.dot(chunk.vector, chunk.vector)))
+    if not abs(norm - 1.0) <= UNIT_NORM_TOLERANCE:  # nor does one pass that is not a number
+        return False
+    sent = recipe.space.document_prompt + chunk.text
+    return chunk.key == key.hex() and embedding_key(recipe.space.fingerprint, sent) == key

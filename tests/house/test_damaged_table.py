@@ -1,0 +1,143 @@
+"""Files of the table are changed or lost, or the machine lacks something: rows and indices are right again
+after one run, or nothing is given up for what is not their fault.
+"""
+
+import os
+import shutil
+
+import pytest
+
+from doubles import House, contents, paragraphs
+from house.laws_faults import failing
+from reindex.errors import DiskError
+from reindex.search import SearchMode
+from reindex.status import store_status
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path)
+    for number in range(4):
+        house.write(f"d{number}.md", paragraphs(*range(4 * number, 4 * number + 5)))
+    house.sync()
+    house.whole = contents(house.snapshot())[1]
+    return house
+
+
+def files(house, part):
+    folder = house.data_dir / "lance" / f"{house.published().table}.lance" / part
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flip(path, at):
+    """One byte at this share of the file, and the size stays."""
+    content = bytearray(path.read_bytes())
+    content[min(len(content) - 1, int(len(content) * at))] ^= 0x55
+    path.write_bytes(content)
+
+
+WAYS = {
+    "deleted": lambda path: path.unlink(),
+    "empty": lambda path: os.truncate(path, 0),
+    "half": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "without its end": lambda path: os.truncate(path, path.stat().st_size - 1),
+    "doubled": lambda path: path.write_bytes(2 * path.read_bytes()),
+    "first byte": lambda path: flip(path, 0),
+    "middle": lambda path: flip(path, 0.5),
+    "last byte": lambda path: flip(path, 1),
+}
+
+
+def check_answers(house):
+    for mode in SearchMode:
+        hits = house.reader().search(paragraphs(6).strip(), k=1, mode=mode).hits
+        assert hits[0].text == paragraphs(6).strip()
+
+
+@pytest.mark.parametrize("part", ["_indices", "data", "_versions", "_transactions"])
+@pytest.mark.parametrize("way", WAYS)
+def test_all_files_of_a_kind_are_damaged(house, part, way):
+    for path in files(house, part):
+        WAYS[way](path)
+    house.sync()
+    house.check()
+    check_answers(house)
+    assert contents(house.snapshot())[1] == house.whole
+    assert not house.embedder.paid_twice
+    assert house.sync().commits == 0
+
+
+def test_one_bit_of_a_stored_vector(house):
+    """The file can be read, all counts agree: only the cache knows better."""
+    vector = house.whole[0][4]
+    [path] = [path for path in files(house, "data") if vector in path.read_bytes()]
+    content = path.read_bytes()
+    at = content.index(vector)
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert contents(house.snapshot())[1] != house.whole
+    house.sync()
+    house.check()
+    assert contents(house.snapshot())[1] == house.whole
+
+
+def keeping_the_times(damage, path):
+    stat = path.stat()
+    damage(path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("way", ["first byte", "middle", "last byte", "half"])
+def test_verify_sees_damaged_indices_whose_files_look_the_same(house, way):
+    """A sync, which reads no content where nothing changed, does not; the way out is told and works."""
+    for path in files(house, "_indices"):
+        keeping_the_times(lambda path: [flip(path, at / 50) for at in range(50)], path)
+        if way == "half":
+            os.truncate(path, path.stat().st_size // 2)
+    found = house.verify(deep=True)
+    assert not found.ok
+    assert any("delete the folder `lance`" in detail for detail in found.details)
+    shutil.rmtree(house.data_dir / "lance")
+    house.sync()
+    house.check()
+    check_answers(house)
+    assert not house.embedder.paid_twice
+
+
+def test_rows_that_no_index_finds(house):
+    """Deep verify asks the indices for what the rows hold."""
+    from lancedb.index import FTS
+
+    with house.app.writer("test", print) as writer:
+        table = writer.table()
+        table._table.create_index("text", config=FTS(max_token_length=2))  # takes in no word of three letters
+        writer.adopt_version()
+    assert house.verify().ok
+    found = house.verify(deep=True)
+    assert found.stale >= 1
+    assert "own words" in found.details[0]
+
+
+def test_a_copy_that_has_lost_its_times(house, tmp_path):
+    """Nothing is on trust, everything is right: the table stays, its indices are made again."""
+    shutil.copytree(house.data_dir, tmp_path / "copy", copy_function=shutil.copyfile)
+    copy = House(tmp_path, data_dir=tmp_path / "copy", embedder=house.embedder)
+    report = copy.sync()
+    assert report.generation == 1
+    assert not copy.told.warnings
+    copy.check()
+    check_answers(copy)
+    assert copy.sync().version == report.version
+
+
+@pytest.mark.parametrize("cause", ["full", "files", "i/o"])
+def test_what_the_machine_lacks_is_no_fault_of_the_table(house, cause):
+    """A table that is ahead can't be taken back for now: nothing is given up, and the next run goes on."""
+    house.write("d0.md", paragraphs(50))
+    assert house.crash("after 3 table")
+    with failing(("restore", "before", cause)), pytest.raises(DiskError):
+        house.sync()
+    report = house.sync()
+    assert report.generation == 1
+    house.check()
+    assert not house.embedder.paid_twice
+    assert store_status(house.app).live.number == 1
