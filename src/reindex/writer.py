@@ -16,7 +16,7 @@ from reindex.stores.index import GenerationTable
 from reindex.stores.lance import TableMissingError
 from reindex.stores.ledger import FILE as LEDGER_FILE
 from reindex.stores.ledger import Ledger
-from reindex.stores.lock import writer_lock
+from reindex.stores.lock import Lock, writer_lock
 from reindex.stores.manifests import table_files, table_folder, tables_on_disk
 from reindex.stores.pointer import Pointer, Published
 from reindex.stores.snapshot import Snapshot
@@ -43,8 +43,11 @@ class Surroundings:
 class Writer:
     """The stores of a data directory. `generation` is the one that passes work on."""
 
-    def __init__(self, data_dir: Path, ledger: Ledger, cache: VectorCache, around: Surroundings) -> None:
+    def __init__(
+        self, data_dir: Path, lock: Lock, ledger: Ledger, cache: VectorCache, around: Surroundings
+    ) -> None:
         self.data_dir = data_dir
+        self._lock = lock
         self.ledger = ledger
         self.cache = cache
         self.clock = around.clock
@@ -69,8 +72,12 @@ class Writer:
         self.generation, self._table = generation, None
 
     def table(self) -> GenerationTable:
-        """The table of the current generation, opened on first use (LanceDB is a heavy import)."""
+        """The table of the current generation, opened on first use (LanceDB is a heavy import).
+
+        Ask for it anew before each change: DiskError tells that the data directory is not ours any more.
+        """
         assert self.generation is not None, "no generation is open"
+        self._lock.check()
         if self._table is None:
             dimensions = self.generation.recipe.space.dimensions
             self._table = GenerationTable.open(self.data_dir, self.generation.table, dimensions)
@@ -78,6 +85,7 @@ class Writer:
 
     def start_generation(self, recipe: Recipe) -> Generation:
         """A new generation with an empty table and an empty record. Its table's name was never used."""
+        self._lock.check()
         number = self._next_number()
         name = f"g{number}"
         table = GenerationTable.create(self.data_dir, name, recipe.space.dimensions)
@@ -99,6 +107,7 @@ class Writer:
         """Send readers to the version that the ledger vouches for: the fifth commit."""
         generation = self.generation
         assert generation is not None, "no generation is open"
+        self._lock.check()
         now = self.clock.now()
         with self.ledger.transaction():
             if generation.state is not GenerationState.LIVE:
@@ -207,14 +216,14 @@ class Writer:
 def open_stores(data_dir: Path, command: str, around: Surroundings) -> Iterator[Writer]:
     """Take the lock and open the stores, as the last run left them. Raises LockedError and StoreError."""
     now = around.clock.now()
-    with writer_lock(data_dir, command, now):
+    with writer_lock(data_dir, command, now) as lock:
         ledger = _open_ledger(data_dir, around)
         try:
             cache = VectorCache.open(data_dir, now)
         except BaseException:
             ledger.close()
             raise
-        with contextlib.closing(Writer(data_dir, ledger, cache, around)) as writer:
+        with contextlib.closing(Writer(data_dir, lock, ledger, cache, around)) as writer:
             yield writer
 
 

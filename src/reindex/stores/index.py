@@ -191,15 +191,16 @@ class GenerationTable:
     def prune(self, oldest_needed: int, *, orphans: bool, margin_s: float = PRUNE_MARGIN_S) -> int:
         """Remove the versions before `oldest_needed`, and files that no version names if `orphans`.
 
-        The cut is that version's own time of creation, because LanceDB's limit is about creation; it wants an
-        age, and takes it from the moment when its own compaction is done. So the table is compacted before,
-        and the margin is far longer than what a second, empty compaction takes.
+        The cut is a time of creation, because LanceDB's limit is about that: the earliest of that version and
+        of all after it, which may be older by a clock that was set back. LanceDB wants an age, and takes it
+        from the moment when its own compaction is done. So the table is compacted before, and the margin is
+        far longer than what a second, empty compaction takes.
         """
         self.optimise()
         with lance.clear_errors(f"pruning table {self.name}"), lean():
             created = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}
-            cut = created.get(oldest_needed)
-            if cut is not None:
+            cut = min((at for version, at in created.items() if version >= oldest_needed), default=None)
+            if cut is not None and oldest_needed in created:
                 age = timedelta(seconds=max(0.0, time.time() - cut.timestamp()) + margin_s)
                 self._table.optimize(cleanup_older_than=age, delete_unverified=orphans)
         return self.version

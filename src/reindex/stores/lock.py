@@ -12,8 +12,31 @@ from reindex.errors import DiskError, LockedError
 _FILE = "lock"
 
 
+class Lock:
+    """The lock while it is held."""
+
+    def __init__(self, data_dir: Path, descriptor: int) -> None:
+        self._data_dir = data_dir
+        self._descriptor = descriptor
+
+    def check(self) -> None:
+        """Raise DiskError if the data directory is not the one any more that was locked: what is written by
+        its path would go into another, which may have a writer of its own.
+        """
+        held = os.fstat(self._descriptor)
+        try:
+            there = (self._data_dir / _FILE).stat()
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            raise DiskError(
+                f"the data directory {self._data_dir} was removed or replaced while it was written",
+                "Run the command again: what is missing is made anew.",
+            )
+
+
 @contextmanager
-def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[None]:
+def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[Lock]:
     """Hold the data directory for writing; made if absent. LockedError names who has it.
 
     What stands in the file is information; the flock is the truth.
@@ -40,7 +63,7 @@ def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[None]:
             os.pwrite(descriptor, note, 0)
         except OSError as error:
             raise DiskError(f"{data_dir / _FILE}: {error.strerror}", "Free some disk space.") from error
-        yield
+        yield Lock(data_dir, descriptor)
     finally:
         os.close(descriptor)
 
