@@ -39,7 +39,8 @@ class Lock:
 def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[Lock]:
     """Hold the data directory for writing; made if absent. LockedError names who has it.
 
-    What stands in the file is information; the flock is the truth.
+    What stands in the file is information; the flock is the truth. After a Ctrl-C it is held until the
+    process has ended: LanceDB's own threads may still be about to commit.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,12 @@ def writer_lock(data_dir: Path, command: str, now: float) -> Iterator[Lock]:
         except OSError as error:
             raise DiskError(f"{data_dir / _FILE}: {error.strerror}", "Free some disk space.") from error
         yield Lock(data_dir, descriptor)
-    finally:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        os.close(descriptor)
+        raise
+    else:
         os.close(descriptor)
 
 
