@@ -76,7 +76,9 @@ class GenerationTable:
     def create(data_dir: Path, name: str, dimensions: int) -> GenerationTable:
         """A new, empty table with its keys and scalar indices. The name must never have been used."""
         with lance.clear_errors(f"creating table {name}"):
-            table = _connect(data_dir).create_table(name, schema=lance.schema(dimensions))
+            table = _connect(data_dir).create_table(
+                name, schema=lance.schema(dimensions), storage_options=lance.NEW_TABLE
+            )
             table.set_unenforced_primary_key([lance.ROW_ID])
         created = GenerationTable(table, name, data_dir, dimensions)
         created.create_indices()

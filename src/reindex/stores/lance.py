@@ -21,6 +21,11 @@ TEXT = "text"
 VECTOR = "vector"
 LAYOUT = "layout"
 
+NEW_TABLE = {"new_table_data_storage_version": "2.1"}
+"""From 2.2 on, a column with one value beside nulls is kept as a constant, and reading makes a copy of it for
+every null: one document with a layout of 100 KB took 960 MB to read, and one of 560 KB could not be read.
+"""
+
 WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
 _LOG = "LANCEDB_LOG"
