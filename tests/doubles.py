@@ -208,6 +208,11 @@ class House:
         self.parser = _shared_parser()
         self.told = Told()
 
+    def with_default_windows(self):
+        """For many documents: the others have windows so small that every test has several."""
+        self.settings = replace(self.settings, embedding=EmbeddingSettings())
+        return self
+
     def write(self, path, text):
         target = self.docs / os.fsdecode(path)
         target.parent.mkdir(parents=True, exist_ok=True)

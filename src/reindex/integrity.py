@@ -27,7 +27,7 @@ from reindex.vectors import UNIT_NORM_TOLERANCE
 _CHUNKS_PER_LOOKUP = 2_000
 _DOCUMENTS_AT_HAND = 64  # the rows of a document mostly lie together
 _FOUND_AT_LEAST = 0.999  # cosine of a vector with itself, after the vector index' rounding and refining
-_WORD = re.compile(r"[^\W_]{2,40}")
+_WORD = re.compile(r"\b[^\W_]{2,40}\b")
 _STOP_WORDS = frozenset(ENGLISH)
 
 
