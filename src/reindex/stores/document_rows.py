@@ -89,6 +89,14 @@ class DocumentRows:
         assert row is not None
         return int(row[0]), int(row[1])
 
+    def are_packed(self) -> bool:
+        """Whether each row's keys and revision have the length that they must have."""
+        wrong = self._database.one(
+            "SELECT 1 FROM documents WHERE length(keys) != ? * chunks OR length(revision) != ? LIMIT 1",
+            (KEY_BYTES, KEY_BYTES),
+        )
+        return wrong is None
+
     def record(
         self,
         generation: int,

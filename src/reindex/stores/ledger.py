@@ -13,7 +13,7 @@ from reindex.stores.file_rows import FileRows
 from reindex.stores.generation_rows import GenerationRows
 from reindex.stores.job_rows import JobRows
 from reindex.stores.ledger_schema import MIGRATIONS
-from reindex.stores.sqlite import Database, open_readable, open_writable
+from reindex.stores.sqlite import CorruptDatabaseError, Database, open_readable, open_writable
 from reindex.stores.table_file_rows import TableFileRows
 
 FILE = "ledger.sqlite"
@@ -34,7 +34,13 @@ class Ledger:
     @staticmethod
     def open(data_dir: Path) -> "Ledger":
         """Open for writing; made if absent. The whole file is checked: damage raises CorruptDatabaseError."""
-        return Ledger(open_writable(data_dir / FILE, MIGRATIONS, check=True))
+        ledger = Ledger(open_writable(data_dir / FILE, MIGRATIONS, check=True))
+        try:
+            ledger._check(data_dir / FILE)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
 
     @staticmethod
     def open_for_reading(data_dir: Path) -> "Ledger | None":
@@ -71,6 +77,18 @@ class Ledger:
             if job is not None:
                 self.jobs.change_state(job, JobState.DONE, now)
             return self.generations.record_version(generation, version, manifest)
+
+    def _check(self, path: Path) -> None:
+        """What SQLite takes for sound may still be no ledger: a flipped bit in a name, a number, a state."""
+        try:
+            self.generations.all()
+            self.jobs.all()
+            self.failures.all()
+            is_sound = self.documents.are_packed()
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptDatabaseError(path, f"it has a value that can't be: {error}") from error
+        if not is_sound:
+            raise CorruptDatabaseError(path, "it has a document whose keys are not whole")
 
     def note(self, name: str) -> str | None:
         """A small fact by name."""

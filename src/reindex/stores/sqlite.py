@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -150,6 +151,7 @@ def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False)
             if check:
                 _check(connection, path)
             _migrate(Database(connection, path), path, migrations)
+            _check_schema(connection, path, migrations)
         except BaseException:
             connection.close()
             raise
@@ -173,12 +175,14 @@ def _clear_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _translate(error, path) from error
+    except UnicodeDecodeError as error:  # in a message of SQLite's about a schema that is none
+        raise CorruptDatabaseError(path, str(error)) from error
 
 
 def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     """SQLite's error as ours: damage, a full disk, a read-only place, or something else."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "decode to UTF-8" in str(error):
         return CorruptDatabaseError(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         return DiskError(f"no space left on the disk of {path}", "Free some space and run the command again.")
@@ -205,6 +209,28 @@ def _migrate(database: Database, path: Path, migrations: Sequence[str]) -> None:
             for statement in filter(str.strip, script.split(";\n")):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {number}")
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+    """The tables are those that the migrations make, to the letter: a damaged name is another name."""
+    if _schema(connection) != _schema_of(tuple(migrations)):
+        raise CorruptDatabaseError(path, "its schema is another than the one it was made with")
+
+
+@cache
+def _schema_of(migrations: tuple[str, ...]) -> tuple[str, ...]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        for script in migrations:
+            connection.executescript(script)
+        return _schema(connection)
+    finally:
+        connection.close()
+
+
+def _schema(connection: sqlite3.Connection) -> tuple[str, ...]:
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+    return tuple(sql for (sql,) in rows)
 
 
 def _refuse_newer(database: Database, path: Path, migrations: Sequence[str]) -> int:
