@@ -1,6 +1,6 @@
 """Processes that end at any moment of any kind of run, beside a reader that never stops asking.
 
-$KILLS is how many (default 6); the moments are spread evenly over what such a run takes from its lock on.
+$KILLS is how many (default 5); the moments are spread evenly over what such a run takes from its lock on.
 """
 
 import json
@@ -19,7 +19,7 @@ from doubles import House
 
 READER = Path(__file__).parent / "reader_at_full_speed.py"
 LIMIT_S = 120.0
-KILLS = int(os.environ.get("KILLS", "6"))
+KILLS = int(os.environ.get("KILLS", "5"))
 DOCUMENTS, CHUNKS = 5, 3
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 UPKEEP = "\n[index]\noptimize_small_fragments = 5\nreader_grace_s = 20\n"

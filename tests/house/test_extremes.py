@@ -10,7 +10,7 @@ from reindex.errors import ReindexError
 from reindex.search import SearchMode
 
 BIG = "BIG" in os.environ
-TREE_FILES = 100_000 if BIG else 1_000
+TREE_FILES = 100_000 if BIG else 600
 DOCUMENT_BYTES = 19_900_000 if BIG else 400_000
 LINE_BYTES = 5_000_000 if BIG else 120_000
 COPIES = 10_000 if BIG else 500

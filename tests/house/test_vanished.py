@@ -51,7 +51,7 @@ def test_the_data_directory_is_deleted_in_the_middle(house, point):
     assert house.sync().commits == 0
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("before")])
 def test_another_run_starts_anew_in_its_place(house, point):
     """Its index is whole and stays so: the first run writes nothing into it.
 
