@@ -175,8 +175,10 @@ def _answer(
     by_text = snapshot.matching(text, depth, limits) if is_by_text else []
     best = _merge(by_vector, by_text)[:k] if mode is SearchMode.HYBRID else (by_vector or by_text)[:k]
     layouts = _layouts(snapshot, best)
+    # A row that no layout claims is damage, of which `verify` tells: it answers nothing, and stops nothing.
+    known = [c for c in best if c.document in layouts and c.chunk_id in layouts[c.document][1]]
     return [
-        _hit(rank, candidate, layouts[candidate.document]) for rank, candidate in enumerate(best, start=1)
+        _hit(rank, candidate, layouts[candidate.document]) for rank, candidate in enumerate(known, start=1)
     ]
 
 

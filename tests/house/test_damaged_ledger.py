@@ -73,6 +73,7 @@ def test_a_flipped_key_is_told_and_mended(house):
     house.sync()
     found = house.verify()
     assert found.duplicates >= 1
+    assert house.reader().search("Paragraph", k=50).hits, "a row of no document stops no answer"
     house.write("d0.md", paragraphs(90))
     house.sync()
     house.check()
