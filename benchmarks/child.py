@@ -1,7 +1,9 @@
 """The measured side: `child.py TASK ARGUMENTS` (a JSON object) runs one task and prints one JSON object."""
 
+import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import child_edits
 import child_retrieval
+import child_stores
 from indexing import Project, cpu_s, peak_rss_mb, warm_stores
 
 
@@ -39,17 +42,28 @@ def trim(config: str, chunks: int, texts: str) -> dict:
     return {"documents": documents, "chunks": len(sent), "tokens": sum(sent.values()), "bytes": size}
 
 
-def load_ours(config: str, chunks: int, data_dir: str, threads: int) -> dict:
+def load_ours(config: str, chunks: int, data_dir: str, threads: int, backend: str = "auto") -> dict:
     """The CPU of a first load with the real lane: everything but imports and loading the model."""
     with tempfile.TemporaryDirectory() as work:
         warm_stores(Path(work))
-    project = Project(config, data_dir, threads)
+    project = Project(config, data_dir, threads, backend)
     project.use(project.real_lane())
     wall, started = time.perf_counter(), cpu_s()
     report = project.sync()
     used, took = cpu_s() - started, time.perf_counter() - wall
     assert report.chunks.embedded == chunks, f"{report.chunks.embedded} embedded, {chunks} expected"
-    return {"cpu_s": used, "wall_s": took}
+    return {"cpu_s": used, "wall_s": took, "backend": backend_in_use()}
+
+
+def backend_in_use() -> str:
+    """Which library has embedded in this process, by what was imported for it."""
+    return "onnx" if "onnxruntime" in sys.modules else "torch"
+
+
+def backend(config: str) -> dict:
+    """Which library the settings' lane uses as things stand on disk."""
+    Project(config).real_lane()
+    return {"backend": backend_in_use()}
 
 
 def load_bare(texts: str, threads: int) -> dict:
@@ -65,7 +79,9 @@ def load_bare(texts: str, threads: int) -> dict:
     model.encode(["One call, so that the model is loaded and warm."])
     wall, started = time.perf_counter(), cpu_s()
     model.encode(sent)
-    return {"cpu_s": cpu_s() - started, "wall_s": time.perf_counter() - wall}
+    used, took = cpu_s() - started, time.perf_counter() - wall
+    tokens = sum(len(found) for found in model.tokenizer(sent, truncation=True)["input_ids"])
+    return {"cpu_s": used, "wall_s": took, "chunks": len(sent), "tokens": tokens}
 
 
 def own_cost(config: str, repeats: int) -> dict:
@@ -95,12 +111,12 @@ def own_cost(config: str, repeats: int) -> dict:
     return {"total_s": total, "parsing_s": parsing, "embedding_s": embedding, "chunks": chunks}
 
 
-def memory(config: str) -> dict:
+def memory(config: str, data_dir: str) -> dict:
     """The most memory that a first load takes, over the same process with the model's tokenizer at work."""
     for library in ("lancedb", "pyarrow", "tokenizers"):
         importlib.import_module(library)
 
-    project = Project(config)
+    project = Project(config, data_dir)
     preparer = project.preparer()  # held: its tokenizer is the model's own memory
     embedder = project.use_hashes()
     before = peak_rss_mb()
@@ -155,6 +171,25 @@ def _bare_walk(root: str) -> dict[str, os.stat_result]:
     return seen
 
 
+def replayed(history: str, max_tokens: int) -> dict:
+    """A real edit history through parser and chunker, ours and simpler ones."""
+    import replay_chunks
+
+    return replay_chunks.replay(Path(history), max_tokens, compare=True)
+
+
+def asks(config: str, question: str) -> dict:
+    """A query by the command line's own function in this process; which libraries it imported."""
+    from reindex.cli.main import main
+
+    sys.argv = ["reindex", "query", question, "--config", config, "--json"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main()
+    hits = json.loads(printed.getvalue())["hits"]
+    return {"hits": len(hits), "imported": [n for n in ("torch", "onnxruntime") if n in sys.modules]}
+
+
 def _name(source: str, path: str):
     from reindex.model import DocumentName
 
@@ -171,13 +206,18 @@ TASKS: dict[str, Callable[..., dict]] = {
     "trim": trim,
     "load_ours": load_ours,
     "load_bare": load_bare,
+    "backend": backend,
     "own_cost": own_cost,
     "memory": memory,
     "fill": fill,
     "scan": scan,
+    "replayed": replayed,
+    "asks": asks,
     "edits": child_edits.edits,
     "first_load": child_edits.first_load,
     "retrieval": child_retrieval.retrieval,
+    "merge": child_stores.merge,
+    "sqlite": child_stores.sqlite,
 }
 
 if __name__ == "__main__":

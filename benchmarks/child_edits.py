@@ -9,24 +9,32 @@ from pathlib import Path
 from indexing import Project, cpu_s
 from reindex.stores.manifests import versions_on_disk
 
+DAY_S = 86_400
 
-def edits(config: str, large: str, repeats: int) -> dict:
-    """What each kind of change to `large` costs: loaded by hashes, edited with the real, warm lane."""
+
+def edits(config: str, large: str, repeats: int, encoder: str = "model") -> dict:
+    """What each kind of change to `large` costs: loaded by hashes; edited with the real, warm lane, or
+    (`encoder` "hash") by hashes too.
+    """
     project = Project(config)
     path = project.docs / large
     original = path.read_bytes()
     project.use_hashes()
     loaded = project.sync()
-    project.use(project.real_lane())
+    if encoder == "model":
+        project.use(project.real_lane())
     steps = Steps(project)
     for number in range(repeats):
-        steps.take("insert", lambda n=number: path.write_bytes(b"Inserted line %d.\n" % n + original))
-        steps.take("revert", lambda: path.write_bytes(original))
-    moved, copied = path.with_name("moved.md"), path.with_name("copied.md")
-    steps.take("touch", lambda: os.utime(path))
-    steps.take("rename", lambda: path.rename(moved))
-    steps.take("copy", lambda: shutil.copyfile(moved, copied))
-    steps.take("delete", moved.unlink)
+        moved, copied = path.with_name(f"moved-{number}.md"), path.with_name(f"copied-{number}.md")
+        line = b"Inserted line %d.\n" % number
+        days_ago = time.time() - (number + 1) * DAY_S
+        steps.take("insert", lambda p=path, line=line: p.write_bytes(line + original))
+        steps.take("revert", lambda p=path: p.write_bytes(original))
+        steps.take("touch", lambda p=path, then=days_ago: os.utime(p, (then, then)))
+        steps.take("rename", lambda p=path, to=moved: p.rename(to))
+        steps.take("copy", lambda p=moved, to=copied: shutil.copyfile(p, to))
+        steps.take("delete", copied.unlink)
+        path = moved
     return {"chunks": loaded.chunks.total, "bytes": len(original), "steps": steps.found}
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CHILD = HERE / "child.py"
 COLUMNS = ("figure of", "ours", "floor", "figure", "target", "spread", "met", "--only")
+PEERS = ("LangChain", "LlamaIndex", "CocoIndex")
+PEER_COLUMNS = ("figure of", "reindex", *PEERS, "--only")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Context:
     results: Path
     corpus: Path | None
     cranfield: Path
+    history: Path
     repeats: int | None
     threads: int
 
@@ -33,9 +36,20 @@ class Context:
         return self.repeats or (quick if self.quick else full)
 
 
+@dataclass(frozen=True)
+class Cell:
+    """What a peer came to: as it is shown, and as a number for the plot."""
+
+    shown: str
+    figure: float | None = None
+
+
 @dataclass
 class Row:
-    """One line of the table. `figure` is to be at most `limit`; None for either: nothing to meet."""
+    """One line of a table. `figure` is to be at most `limit`; None for either: nothing to meet.
+
+    With `peers`, a line of the second table: `ours` and each peer's cell, side by side.
+    """
 
     name: str
     ours: str = ""
@@ -47,6 +61,7 @@ class Row:
     note: str = ""
     detail: dict[str, object] = field(default_factory=dict)
     only: str = ""
+    peers: dict[str, Cell] = field(default_factory=dict)
 
     @property
     def met(self) -> str:
@@ -68,6 +83,10 @@ class Row:
             self.only,
         )
 
+    def peer_cells(self) -> tuple[str, ...]:
+        found = (self.peers.get(name, Cell("-")).shown for name in PEERS)
+        return (self.name, self.ours or "-", *found, self.only)
+
     def to_json(self) -> dict[str, object]:
         return asdict(self) | {"met": self.met}
 
@@ -88,9 +107,24 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def measured(values: Sequence[float], unit: str = "") -> Cell:
+    """A median with its spread, as a peer's cell."""
+    middle = median(values)
+    same = min(values) == max(values)
+    around = f"n={len(values)}" if same else f"{shown(min(values))}..{shown(max(values))}, n={len(values)}"
+    return Cell(f"{shown(middle)}{unit} ({around})", middle)
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row.cells()) + " |" for row in rows]
+    """Two tables: against floors and targets, and against peers."""
+    alone = table(COLUMNS, [row.cells() for row in rows if not row.peers])
+    beside = [row.peer_cells() for row in rows if row.peers]
+    return alone + ("\n\n" + table(PEER_COLUMNS, beside) if beside else "")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
@@ -141,6 +175,11 @@ def interleaved(times: int, *measure: Callable[[], float]) -> list[list[float]]:
 
 def bare_python() -> list[str]:
     return [sys.executable, "-c", "pass"]
+
+
+def ratios(ours: Sequence[dict], floor: Sequence[dict], key: str) -> list[float]:
+    """Of each repeat, ours over its own floor."""
+    return [mine[key] / under[key] for mine, under in zip(ours, floor, strict=True)]
 
 
 def reindex() -> str:

@@ -13,10 +13,8 @@ from harness import (
     interleaved,
     make_project,
     median,
-    progress,
     reindex,
     run_child,
-    shown,
     spread,
 )
 
@@ -26,11 +24,12 @@ LARGE_BYTES = 250_000
 class Corpus:
     """The prose of this environment as a project, cut to a number of chunks; made once, on first use."""
 
-    def __init__(self, context: Context) -> None:
-        self.folder = context.work / "corpus"
+    def __init__(self, context: Context, name: str = "corpus", chunks: int = 2000) -> None:
+        self.folder = context.work / name
         self.all_documents = context.work / "all-documents"
-        self.texts = context.work / "texts.json"
+        self.texts = context.work / f"{name}-texts.json"
         self._context = context
+        self._chunks = chunks
         self._facts: dict | None = None
 
     def facts(self) -> dict:
@@ -38,8 +37,7 @@ class Corpus:
             self.prose()
             config = make_project(self.folder)
             shutil.copytree(self.all_documents, self.folder / "docs", dirs_exist_ok=True)
-            chunks = 300 if self._context.quick else 2000
-            self._facts = run_child("trim", config=config, chunks=chunks, texts=self.texts)
+            self._facts = run_child("trim", config=config, chunks=self._chunks, texts=self.texts)
         return self._facts
 
     @property
@@ -55,33 +53,6 @@ class Corpus:
     def described(self) -> str:
         facts = self.facts()
         return f"{facts['chunks']:,} chunks, {facts['documents']} documents, {facts['tokens']:,} tokens"
-
-
-def first_load(context: Context, corpus: Corpus) -> list[Row]:
-    """Row 1: CPU of a first load against bare `encode` on the same chunks."""
-    facts = corpus.facts()
-    ours, bare = [], []
-    for number in range(context.times(3, 1)):
-        new = {"chunks": facts["chunks"], "data_dir": f".first-load-{number}"}
-        ours.append(run_child("load_ours", config=corpus.config, threads=context.threads, **new))
-        bare.append(run_child("load_bare", texts=corpus.texts, threads=context.threads))
-        progress(f"  repeat {number + 1}: {ours[-1]['cpu_s']:.1f} s, bare {bare[-1]['cpu_s']:.1f} s of CPU")
-    ratios = [mine["cpu_s"] / floor["cpu_s"] for mine, floor in zip(ours, bare, strict=True)]
-    walls = [mine["wall_s"] / floor["wall_s"] for mine, floor in zip(ours, bare, strict=True)]
-    return [
-        Row(
-            f"first load over bare encode, CPU ({corpus.described()})",
-            f"{median([o['cpu_s'] for o in ours]):.1f} s",
-            f"{median([b['cpu_s'] for b in bare]):.1f} s",
-            median(ratios),
-            " x",
-            0.85,
-            spread(ratios),
-            f"imports and loading the model left out on both sides, both warm, threads of the model on both"
-            f" sides: {context.threads or 'its own choice'}; wall ratio {shown(median(walls))}",
-            {"ours": ours, "bare": bare, "corpus": facts},
-        )
-    ]
 
 
 def own_cost(context: Context, corpus: Corpus) -> list[Row]:
@@ -116,7 +87,7 @@ def nothing_changed(context: Context, corpus: Corpus) -> list[Row]:
     config = thousand_files(context)
     command = [reindex(), "sync", "--config", str(config), "--quiet"]
     return [
-        above_bare_python("nothing changed, 1,000 files: `reindex sync`, CPU", command, context, 0.5),
+        above_bare_python("nothing changed, 1,000 files: `reindex sync`, CPU", command, context, 0.3),
         scan_alone(context),
     ]
 
@@ -190,20 +161,24 @@ def memory(context: Context, corpus: Corpus) -> list[Row]:
     """Row 6: memory of the pipeline itself."""
     folder = context.work / "bulk"
     config = make_project(folder)
-    size = corpora.write_bulk(folder / "docs", corpus.prose(), (10 if context.quick else 50) * 1_000_000)
-    found = run_child("memory", config=config)
+    size = corpora.write_bulk(folder / "docs", corpus.prose(), (5 if context.quick else 50) * 1_000_000)
+    runs = [
+        run_child("memory", config=config, data_dir=f".memory-{number}")
+        for number in range(context.times(5, 1))
+    ]
     shutil.rmtree(folder)
+    above = [run["peak_mb"] - run["own_mb"] for run in runs]
     return [
         Row(
             f"peak RSS of a first load of {size / 1e6:.0f} MB, over the process with the model's tokenizer;"
-            f" hash embedder, no model ({found['chunks']:,} chunks)",
-            f"{found['peak_mb']:.0f} MB",
-            f"{found['own_mb']:.0f} MB",
-            found["peak_mb"] - found["own_mb"],
+            f" hash embedder, no model ({runs[0]['chunks']:,} chunks)",
+            f"{median([run['peak_mb'] for run in runs]):.0f} MB",
+            f"{median([run['own_mb'] for run in runs]):.0f} MB",
+            median(above),
             " MB",
             300,
-            "(n=1)",
-            f"{found['cpu_s']:.0f} s of CPU",
-            found,
+            spread(above),
+            f"{median([run['cpu_s'] for run in runs]):.0f} s of CPU",
+            {"runs": runs},
         )
     ]

@@ -4,7 +4,6 @@ import itertools
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import corpora
 from harness import CHILD, Context, Row, clean, make_project, median, run_child, shown, spread
@@ -44,7 +43,7 @@ def edits(context: Context, corpus: Corpus) -> list[Row]:
         embedded = counted(f"{name} of that file: chunks embedded", steps[name], "embedded", 0)
         embedded.note = f"{shown(median([s['seconds'] for s in steps[name]]))} s"
         rows += [embedded, counted(f"{name} of that file: Lance commits", steps[name], "commits", 2)]
-    rows.append(counted("delete of that file: Lance commits", steps["delete"], "commits", 2))
+    rows.append(counted("delete of a copy of that file: Lance commits", steps["delete"], "commits", 2))
     return rows
 
 
@@ -64,7 +63,7 @@ def counted(name: str, steps: list[dict], key: str, limit: int) -> Row:
 
 
 def killed(context: Context, corpus: Corpus) -> list[Row]:
-    """Row 9: kill -9 in a first load, three times; then what was embedded twice, in batches."""
+    """Row 9: kill -9 in a first load at five places; then what was embedded twice, in batches."""
     if context.quick:
         return [Row("kill -9 during first load: embedded work lost", note="skipped by --quick")]
     facts = corpus.facts()
@@ -72,21 +71,22 @@ def killed(context: Context, corpus: Corpus) -> list[Row]:
     run_child("first_load", config=corpus.config, data_dir=".whole", log=whole, kill_at=None)
     batches = len(whole.read_text().splitlines())
     lost = []
-    for part in (1, 2, 3):
+    for part in range(1, 6):
         log = context.work / f"killed-{part}.log"
         data_dir = f".killed-{part}"
-        _run_until_killed(corpus.config, data_dir, log, kill_at=batches * part // 4)
+        given = {"config": corpus.config, "data_dir": data_dir, "log": log}
+        run_until_killed("first_load", given | {"kill_at": batches * part // 6})
         run_child("first_load", config=corpus.config, data_dir=data_dir, log=log, kill_at=None)
         sent = log.read_text().splitlines()
         texts = [text for line in sent for text in line.split()]
         assert len(set(texts)) == facts["chunks"], f"{len(set(texts))} texts, {facts['chunks']} expected"
         twice = len(texts) - len(set(texts))
-        lost.append({"texts_twice": twice, "batch": len(sent[batches * part // 4].split())})
+        lost.append({"texts_twice": twice, "batch": len(sent[batches * part // 6].split())})
     in_batches = [each["texts_twice"] / each["batch"] for each in lost]
     return [
         Row(
-            f"kill -9 during first load at 1/4, 1/2, 3/4 of {batches} batches: texts embedded twice,"
-            " over the batch in hand",
+            f"kill -9 during first load at 1/6 to 5/6 of {batches} batches: texts embedded twice, over the"
+            " batch in hand",
             f"{max(each['texts_twice'] for each in lost)} texts",
             f"{max(each['batch'] for each in lost)} texts",
             max(in_batches),
@@ -99,10 +99,10 @@ def killed(context: Context, corpus: Corpus) -> list[Row]:
     ]
 
 
-def _run_until_killed(config: Path, data_dir: str, log: Path, kill_at: int) -> None:
-    arguments = {"config": str(config), "data_dir": data_dir, "log": str(log), "kill_at": kill_at}
+def run_until_killed(task: str, arguments: dict[str, object]) -> None:
+    """A task of child.py that is to kill itself."""
     done = subprocess.run(
-        [sys.executable, str(CHILD), "first_load", json.dumps(arguments)],
+        [sys.executable, str(CHILD), task, json.dumps(arguments, default=str)],
         env=clean(),
         capture_output=True,
         check=False,

@@ -64,20 +64,31 @@ def main() -> int:
     if not options.history.is_file():
         print(f"no history at {options.history}: skipped (it is not part of the repository)", file=sys.stderr)
         return 1
-    tokenizer = Remembering(ModelTokenizer(options.tokenizer or packaged_tokenizer()))
-    changes = list(read_changes(options.history, tokenizer))
-    print(f"{len(changes)} revisions, {sum(c.changed_tokens for c in changes):,} tokens of changed lines")
+    found = replay(options.history, options.max_tokens, options.tokenizer, compare=options.compare)
+    print(f"{found['revisions']} revisions, {found['changed_tokens']:,} tokens of changed lines")
     print(f"{'chunker':<34}{'(a)':>7}{'(b)':>7}{'mean':>7}{'median':>7}{'<30':>7}{'CPU s':>7}")
-    limits = ChunkLimits(options.max_tokens)
+    for name, of in found["chunkers"].items():
+        ratios = f"{of['over_files']:>7.3f}{of['over_lines']:>7.2f}"
+        sizes = f"{of['mean']:>7.0f}{of['median']:>7}{of['small']:>7.1%}"
+        print(f"{name:<34}{ratios}{sizes}{of['cpu_s']:>7.1f}")
+    return 0
+
+
+def replay(history: Path, max_tokens: int, tokenizer_file: Path | None = None, *, compare: bool) -> dict:
+    """Figures for each chunker: reindex's, and the simpler ones if asked for."""
+    tokenizer = Remembering(ModelTokenizer(tokenizer_file or packaged_tokenizer()))
+    changes = list(read_changes(history, tokenizer))
+    limits = ChunkLimits(max_tokens)
 
     def ours(blocks: Sequence[Block]) -> list[tuple[str, int]]:
         return [(chunk.text, chunk.tokens) for chunk in chunk_document(blocks, tokenizer, limits)]
 
-    report("reindex", changes, ours)
-    if options.compare:
-        for name, chunker in simpler(tokenizer, options.max_tokens).items():
-            report(name, changes, chunker)
-    return 0
+    chunkers = {"reindex": ours} | (simpler(tokenizer, max_tokens) if compare else {})
+    return {
+        "revisions": len(changes),
+        "changed_tokens": sum(change.changed_tokens for change in changes),
+        "chunkers": {name: figures(changes, chunker) for name, chunker in chunkers.items()},
+    }
 
 
 def packaged_tokenizer() -> Path:
@@ -113,7 +124,8 @@ def changed_lines(before: list[str], after: list[str]) -> list[str]:
     ]
 
 
-def report(name: str, changes: Sequence[Change], chunker: Chunker) -> None:
+def figures(changes: Sequence[Change], chunker: Chunker) -> dict:
+    """Tokens in new chunks over those of changed files and of changed lines; how large chunks are."""
     seen: set[str] = set()
     embedded = 0
     sizes: list[int] = []
@@ -125,13 +137,14 @@ def report(name: str, changes: Sequence[Change], chunker: Chunker) -> None:
             elif text not in seen:
                 embedded += tokens
             seen.add(text)
-    cpu_s = time.process_time() - started_s
-    files = sum(change.tokens for change in changes if change.step)
-    lines = sum(change.changed_tokens for change in changes)
-    mean, median = sum(sizes) / len(sizes), sorted(sizes)[len(sizes) // 2]
-    small = sum(size < 30 for size in sizes) / len(sizes)
-    ratios = f"{embedded / files:>7.3f}{embedded / lines:>7.2f}"
-    print(f"{name:<34}{ratios}{mean:>7.0f}{median:>7}{small:>7.1%}{cpu_s:>7.1f}")
+    return {
+        "cpu_s": time.process_time() - started_s,
+        "over_files": embedded / sum(change.tokens for change in changes if change.step),
+        "over_lines": embedded / sum(change.changed_tokens for change in changes),
+        "mean": sum(sizes) / len(sizes),
+        "median": sorted(sizes)[len(sizes) // 2],
+        "small": sum(size < 30 for size in sizes) / len(sizes),
+    }
 
 
 def simpler(tokenizer: Remembering, max_tokens: int) -> dict[str, Chunker]:

@@ -1,11 +1,12 @@
-"""`make bench`: every figure side by side in one run, as a Markdown table and as JSON in benchmarks/results.
+"""`make bench`: all figures side by side in one run, as Markdown, JSON and a plot in benchmarks/results.
 
-    python benchmarks/run.py [--quick] [--only NAME,...] [--corpus DIR] [--cranfield DIR] [--repeats N]
-                             [--threads N]
+    python benchmarks/run.py [--quick] [--only NAME,...] [--no-peers] [--repeats N] [--threads N]
+                             [--corpus DIR] [--cranfield DIR] [--history FILE]
+    python benchmarks/run.py --publish      (the last full run into README.md, and its plot beside it)
 
 CPU seconds are user and system time of all threads. "floor" is what the figure is taken against: the same
 work without reindex. A ratio is made within one repeat, ours and floor taking turns; shown are the median
-and the least and greatest of the repeats.
+and the least and greatest of the repeats. benchmarks/README.md tells how each row is made.
 """
 
 import argparse
@@ -22,19 +23,31 @@ from pathlib import Path
 
 import measures
 import measures_edits
+import measures_floors
+import measures_load
+import measures_peers
+import publish
 import scale
-from harness import HERE, Context, Row, markdown, progress
+from harness import HERE, Context, Row, progress
 
 MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
     "start": measures.start,
     "nothing-changed": measures.nothing_changed,
     "edits": measures_edits.edits,
     "own-cost": measures.own_cost,
+    "merge": measures_floors.merge,
+    "sqlite": measures_floors.sqlite,
     "killed": measures_edits.killed,
     "memory": measures.memory,
-    "first-load": measures.first_load,
+    "first-load": measures_load.first_load,
+    "query": measures_load.query,
+    "replay": measures_floors.replay,
     "retrieval": measures_edits.retrieval,
     "scale": scale.scale,
+    "peers-edits": measures_peers.edits,
+    "peers-nothing": measures_peers.nothing,
+    "peers-killed": measures_peers.killed,
+    "peers-load": measures_peers.load,
 }
 PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "lancedb", "pyarrow", "numpy")
 
@@ -43,6 +56,8 @@ def main() -> int:
     options = parse(sys.argv[1:])
     results = HERE / "results"
     results.mkdir(exist_ok=True)
+    if options.publish:
+        return publish.publish(results / "latest.json", HERE.parent)
     started = time.monotonic()
     about = describe_machine(options)
     rows: list[Row] = []
@@ -54,18 +69,20 @@ def main() -> int:
             results,
             options.corpus,
             options.cranfield.resolve(),
+            options.history.resolve(),
             options.repeats,
             options.threads,
         )
-        corpus = measures.Corpus(context)
+        corpus = measures.Corpus(context, chunks=150 if options.quick else 2000)
         for name in options.only:
             found, is_ok = measure(name, context, corpus)
             rows += found
             failed |= not is_ok
             about["took_s"] = round(time.monotonic() - started)
             about["load_average_after"] = round(os.getloadavg()[0], 2)
-            write(results, about, rows)  # after each, so that an interrupted run leaves what it has
-    print(page(about, rows))
+            write(results / options.name, about, rows)  # an interrupted run leaves what it has
+    publish.draw(results / f"{options.name}.json", results / f"{options.name}.svg")
+    print(publish.page(about, rows))
     return 1 if failed else 0
 
 
@@ -74,9 +91,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller corpora and fewer repeats: 2 minutes")
     parser.add_argument("--only", default="", help=f"comma-separated: {', '.join(MEASURES)}")
     parser.add_argument("--corpus", type=Path, help="a folder of .md, .rst and .txt to use instead")
+    shared = HERE.parents[1] / "shared" / "data"
+    parser.add_argument("--cranfield", type=Path, default=shared / "cranfield", help="the collection")
     parser.add_argument(
-        "--cranfield", type=Path, default=HERE.parents[1] / "shared/data/cranfield", help="the collection"
+        "--history", type=Path, default=shared / "history-rustbook.jsonl.xz", help="of edits, for replay"
     )
+    parser.add_argument("--no-peers", action="store_true", help="leave the other systems out")
+    parser.add_argument("--publish", action="store_true", help="the last full run into README.md")
     parser.add_argument("--repeats", type=int, help="of each measurement, instead of its own number")
     parser.add_argument(
         "--threads",
@@ -86,7 +107,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         " process takes a core, and CPU time then tells about that process",
     )
     options = parser.parse_args(arguments)
-    options.only = [name for name in options.only.split(",") if name] or list(MEASURES)
+    chosen = [name for name in options.only.split(",") if name]
+    options.name = "only" if chosen else "quick" if options.quick else "latest"
+    leave_out = options.quick or options.no_peers
+    options.only = chosen or [n for n in MEASURES if not (leave_out and n.startswith("peers-"))]
     unknown = set(options.only) - set(MEASURES)
     if unknown:
         parser.error(f"--only {', '.join(sorted(unknown))}: choose from {', '.join(MEASURES)}")
@@ -110,9 +134,9 @@ def measure(name: str, context: Context, corpus: measures.Corpus) -> tuple[list[
     return rows, is_ok
 
 
-def write(results: Path, about: dict[str, object], rows: list[Row]) -> None:
-    (results / "latest.md").write_text(page(about, rows))
-    (results / "latest.json").write_text(
+def write(stem: Path, about: dict[str, object], rows: list[Row]) -> None:
+    stem.with_suffix(".md").write_text(publish.page(about, rows))
+    stem.with_suffix(".json").write_text(
         json.dumps({**about, "rows": [row.to_json() for row in rows]}, indent=1, default=str) + "\n"
     )
 
@@ -135,23 +159,6 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def page(about: dict[str, object], rows: list[Row]) -> str:
-    packages = about["packages"]
-    assert isinstance(packages, dict), "describe_machine makes it"
-    notes = "".join(f"- {row.name}: {row.note}\n" for row in rows if row.note)
-    listed = ", ".join(f"{name} {number}" for name, number in packages.items())
-    return f"""\
-`{about["command"]}` on {about["at"]}: {about["took_s"]} s. {about["processor"]}, {about["cores"]} cores, load
-average {about["load_average_before"]} before and {about["load_average_after"]} after;
-Python {about["python"]}, {listed}.
-
-{markdown(rows)}
-
-One row again: `python benchmarks/run.py --only NAME`, with `--quick` if this was.
-
-{notes}"""
 
 
 if __name__ == "__main__":
