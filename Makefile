@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install run test check format bench bench-quick clean
+.PHONY: install run test check format bench bench-quick bench-publish clean
 
 install: $(INSTALLED)
 
@@ -43,5 +43,9 @@ bench: install
 bench-quick: install
 	@$(BIN)/python benchmarks/run.py --quick
 
+# The figures of the last `make bench` into README.md, with their plot: nobody writes them by hand.
+bench-publish: install
+	@$(BIN)/python benchmarks/run.py --publish
+
 clean:
-	rm -rf $(VENV) .reindex .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) benchmarks/.envs .reindex .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -57,13 +57,15 @@ def load_ours(config: str, chunks: int, data_dir: str, threads: int, backend: st
 
 def backend_in_use() -> str:
     """Which library has embedded in this process, by what was imported for it."""
-    return "onnx" if "onnxruntime" in sys.modules else "torch"
+    return "torch" if "torch" in sys.modules else "onnx"
 
 
-def backend(config: str) -> dict:
-    """Which library the settings' lane uses as things stand on disk."""
-    Project(config).real_lane()
-    return {"backend": backend_in_use()}
+def lane(config: str, data_dir: str = ".reindex") -> dict:
+    """The settings' lane as things stand on disk: what runs it, and the CPU of its first text."""
+    project = Project(config, data_dir)
+    started = cpu_s()
+    project.real_lane()
+    return {"backend": backend_in_use(), "cpu_s": cpu_s() - started}
 
 
 def load_bare(texts: str, threads: int) -> dict:
@@ -206,7 +208,7 @@ TASKS: dict[str, Callable[..., dict]] = {
     "trim": trim,
     "load_ours": load_ours,
     "load_bare": load_bare,
-    "backend": backend,
+    "lane": lane,
     "own_cost": own_cost,
     "memory": memory,
     "fill": fill,

@@ -24,6 +24,9 @@ def edits(config: str, large: str, repeats: int, encoder: str = "model") -> dict
     if encoder == "model":
         project.use(project.real_lane())
     steps = Steps(project)
+    with project.app.ledger() as ledger:
+        assert ledger is not None, "loaded before"
+        recorded = {name.path: held.chunks for name, held in ledger.documents.all(1).items()}
     for number in range(repeats):
         moved, copied = path.with_name(f"moved-{number}.md"), path.with_name(f"copied-{number}.md")
         line = b"Inserted line %d.\n" % number
@@ -35,7 +38,12 @@ def edits(config: str, large: str, repeats: int, encoder: str = "model") -> dict
         steps.take("copy", lambda p=moved, to=copied: shutil.copyfile(p, to))
         steps.take("delete", copied.unlink)
         path = moved
-    return {"chunks": loaded.chunks.total, "bytes": len(original), "steps": steps.found}
+    return {
+        "chunks": loaded.chunks.total,
+        "large_chunks": recorded[large],
+        "bytes": len(original),
+        "steps": steps.found,
+    }
 
 
 class Steps:

@@ -46,7 +46,7 @@ def merge(rows: int, repeats: int, window: int) -> dict:
                 changes = _documents(f"{name}-{number}", count, only_new=only_new)
                 found[name].append(_timed(lambda c=changes: ours.apply(c)))
                 found[f"bare_{name}"].append(_timed(lambda c=changes: _bare_merge(table, c)))
-    return {"rows": rows, "window": window, **found}
+    return {"rows": rows, "window_chunks": window, **found}
 
 
 def _bare_merge(table: object, changes: TableChanges) -> None:

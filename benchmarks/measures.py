@@ -110,7 +110,7 @@ def scan_alone(context: Context) -> Row:
     folder = context.work / "many"
     config = make_project(folder)
     corpora.write_small_files(folder / "docs", 20_000)
-    found = run_child("scan", config=config, repeats=context.times(15, 15))
+    found = run_child("scan", config=config, repeats=context.times(15, 5))
     ratios = [mine / floor for mine, floor in zip(found["ours_s"], found["bare_s"], strict=True)]
     return Row(
         f"scan of {found['files']:,} files over bare scandir + stat, CPU",
@@ -127,7 +127,7 @@ def scan_alone(context: Context) -> Row:
 def above_bare_python(name: str, command: list[str], context: Context, limit: float | None) -> Row:
     """CPU of a command less that of `python -c pass`, taking turns."""
     mine, bare = interleaved(
-        context.times(7, 5),
+        context.times(7, 3),
         lambda: cpu_of(command, context.work),
         lambda: cpu_of(bare_python(), context.work),
     )

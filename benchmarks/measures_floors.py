@@ -14,7 +14,9 @@ def merge(context: Context, corpus: Corpus) -> list[Row]:
     inside = f"into {size:,} chunks, over bare merge_insert of the same rows, CPU"
     return [
         _ratio(f"upsert of a document of 10 chunks {inside}", found["upsert"], found["bare_upsert"]),
-        _ratio(f"window of {found['window']:,} new chunks {inside}", found["window"], found["bare_window"]),
+        _ratio(
+            f"window of {found['window_chunks']:,} new chunks {inside}", found["window"], found["bare_window"]
+        ),
     ]
 
 

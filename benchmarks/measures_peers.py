@@ -136,7 +136,8 @@ def edits(context: Context, corpus: Corpus) -> list[Row]:
     size = ", ".join(f"{name} {cell.shown}" for name, cell in loaded.items())
     rows[0].note = (
         f"hash vectors; a document of {ours['bytes'] / 1000:.0f} KB among 21, in a warm process with open"
-        f" stores. It has as many chunks as a rename embeds: {size}"
+        f" stores. Chunks of the document: reindex {ours['large_chunks']:,}, the others what a rename"
+        f" embeds: {size}"
     )
     rows[0].detail = {"ours": ours, "peers": turns.found}
     return rows

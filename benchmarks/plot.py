@@ -28,7 +28,7 @@ def main(results: Path, target: Path) -> None:
     aimed = [row for row in about["rows"] if row["limit"] and row["figure"] is not None]
     beside = [row for row in about["rows"] if _compared(row)]
     charts = math.ceil(len(beside) / COLUMNS)
-    heights = [0.9 + ROW_INCHES * max(1, len(aimed)), max(0.2, CHART_INCHES * charts)]
+    heights = [0.9 + ROW_INCHES * len(aimed) if aimed else 0.1, max(0.1, CHART_INCHES * charts)]
     figure = plt.figure(figsize=(11, sum(heights) + 0.7), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=heights)
     _against_aims(above, aimed)
@@ -47,6 +47,8 @@ def _compared(row: dict) -> bool:
 
 
 def _against_aims(figure: Figure, rows: list[dict]) -> None:
+    if not rows:
+        return
     axes = figure.subplots()
     axes.set_title("share of the aim (the line; shorter is better)", fontsize=9, loc="left")
     names = [_short(row["name"]) for row in rows]
@@ -84,7 +86,7 @@ def _one_row(axes: Axes, row: dict) -> None:
         said = "not measured" if figure is None else f"{_number(figure)}{row['unit']}"
         axes.text(figure or 0, position, f" {said}", va="center", fontsize=7)
     axes.set_xlim(0, top * 1.4)
-    axes.set_title("\n".join(textwrap.wrap(row["name"], 38)), fontsize=7.5, loc="left")
+    axes.set_title("\n".join(textwrap.wrap(row["name"], 34)), fontsize=7.5, loc="left")
     axes.tick_params(axis="y", labelsize=7, length=0)
     axes.invert_yaxis()
     _bare(axes)
