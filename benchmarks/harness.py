@@ -117,9 +117,10 @@ def measured(values: Sequence[float], unit: str = "") -> Cell:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Two tables: against floors and targets, and against peers."""
-    alone = table(COLUMNS, [row.cells() for row in rows if not row.peers])
+    alone = [row.cells() for row in rows if not row.peers]
     beside = [row.peer_cells() for row in rows if row.peers]
-    return alone + ("\n\n" + table(PEER_COLUMNS, beside) if beside else "")
+    tables = [(COLUMNS, alone), (PEER_COLUMNS, beside)]
+    return "\n\n".join(table(columns, cells) for columns, cells in tables if cells)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
