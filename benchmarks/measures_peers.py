@@ -22,13 +22,18 @@ from measures import LARGE_BYTES, Corpus, thousand_files
 from measures_edits import run_until_killed
 from peers.running import NAMES, Turns, command, installed, run_peer
 
-_CHUNKS = 800
 _KILLS = 5
+
+
+def smaller(context: Context) -> Corpus:
+    """Documents for four systems and four floors, five times each."""
+    return Corpus(context, "peers", 60 if context.quick else 800)
 
 
 def load(context: Context, corpus: Corpus) -> list[Row]:
     """First loads: against bare encode of each one's own chunks, and what is beside the encoder."""
-    corpus = Corpus(context, "peers", _CHUNKS)
+    del corpus
+    corpus = smaller(context)
     facts = corpus.facts()
     threads = context.threads
     ours: list[dict] = []
@@ -217,7 +222,8 @@ def _above(args: list[str], bare: list[str], cwd: Path) -> float:
 
 def killed(context: Context, corpus: Corpus) -> list[Row]:
     """kill -9 in a first load, with a batch embedded and not stored: how much of it is embedded again."""
-    corpus = Corpus(context, "peers", _CHUNKS)
+    del corpus
+    corpus = smaller(context)
     corpus.facts()
     shares = []
     whole = context.work / "peers-whole.log"
