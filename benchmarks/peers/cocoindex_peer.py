@@ -22,7 +22,7 @@ from cocoindex.resources.file import FileLike
 from cocoindex.resources.id import IdGenerator
 from numpy.typing import NDArray
 
-CHUNK_CHARACTERS = 800
+CHUNK_CHARACTERS = 550
 DATABASE = coco.ContextKey[lancedb.LanceAsyncConnection]("database")
 EMBEDDER = coco.ContextKey[SentenceTransformerEmbedder]("embedder")
 SPLITTER = RecursiveSplitter()

@@ -16,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.indexing import index
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-CHUNK_CHARACTERS = 800
+CHUNK_CHARACTERS = 550
 
 
 class HashEmbeddings(Embeddings):

@@ -16,7 +16,7 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.vector_stores.lancedb import LanceDBVectorStore
 
-CHUNK_TOKENS = 190
+CHUNK_TOKENS = 150
 
 
 class HashEmbedding(BaseEmbedding):
