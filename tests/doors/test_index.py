@@ -126,6 +126,15 @@ def test_prune_removes_what_is_older_and_nothing_else(tmp_path, table):
     assert versions_on_disk(tmp_path, "g1")[0] == kept
 
 
+def test_upkeep_says_nothing_on_the_terminal(table, capfd):
+    """LanceDB warned of each empty part: identical vectors leave one of two empty."""
+    texts = {name(f"{n}.md"): ["the same"] for n in range(9_000)}
+    table.apply(changes(texts, only_new=True))
+    table.build_vector_index()
+    table.optimise()
+    assert "WARN" not in capfd.readouterr().err
+
+
 def test_restore_brings_rows_and_search_back(tmp_path, table):
     good = table.apply(changes({name("a.md"): ["the lazy dog"]}))
     table.apply(changes({name("b.md"): ["a ghost"]}, gone=[name("a.md")]))

@@ -28,7 +28,10 @@ every null: one document with a layout of 100 KB took 960 MB to read, and one of
 
 WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
-_LOG = "LANCEDB_LOG"
+
+# LanceDB reads it when it is imported, and any of its doors may be the first to do so. At its own "warn" it says
+# a line for each empty part of a vector index, whenever a few rows are taken into a large one.
+os.environ.setdefault("LANCEDB_LOG", "error")
 
 
 _OS_ERROR = re.compile(r"os error (\d+)")
@@ -52,7 +55,6 @@ def connect(data_dir: Path, cache_bytes: int) -> Any:
     """A LanceDB connection to the tables of a data directory. `cache_bytes` bounds each of its two caches
     (of indices, and of metadata), which LanceDB lets grow to gigabytes.
     """
-    os.environ.setdefault(_LOG, "error")  # at "warn" it says a line for each empty part of a small index
     lancedb = import_lancedb()  # 0.5 to 1.4 CPU s: only when a table is really touched
     session = lancedb.Session(index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=cache_bytes)
     return lancedb.connect(data_dir / TABLES, session=session)
