@@ -29,8 +29,8 @@ every null: one document with a layout of 100 KB took 960 MB to read, and one of
 WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
 
-# LanceDB reads it when it is imported, and any of its doors may be the first to do so. At its own "warn" it says
-# a line for each empty part of a vector index, whenever a few rows are taken into a large one.
+# LanceDB reads it when it is imported, and any of our modules may be the first to do so. At its own "warn" it
+# says a line for each empty part of a vector index, whenever a few rows are taken into a large one.
 os.environ.setdefault("LANCEDB_LOG", "error")
 
 
