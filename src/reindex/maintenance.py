@@ -133,14 +133,19 @@ def _prune_live_table(writer: Writer) -> int:
 
 
 def _remove_unknown_tables(writer: Writer) -> int:
-    """Tables that no generation of the ledger claims (a crash while one was made), and lost ones."""
+    """Tables that no generation of the ledger claims (a crash while one was made), and lost ones; but never
+    the one that readers are sent to: it may be given up, and its successor not be published yet.
+    """
     generations = writer.ledger.generations.all()
     claimed = {g.table for g in generations if g.state not in {GenerationState.LOST, GenerationState.DROPPED}}
+    published = writer.pointer.read()
+    if published is not None:
+        claimed.add(published.table)
     doomed = [name for name in tables_on_disk(writer.data_dir) if name not in claimed]
     for name in doomed:
         shutil.rmtree(writer.data_dir / table_folder(name))
     for generation in generations:
-        if generation.state is GenerationState.LOST:
+        if generation.state is GenerationState.LOST and generation.table not in claimed:
             writer.ledger.documents.replace_all(generation.number, {})
             writer.ledger.generations.change_state(generation, GenerationState.DROPPED, writer.clock.now())
     return len(doomed)

@@ -1,6 +1,8 @@
 """The vector cache on real SQLite: nothing false goes in, nothing damaged comes out."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,3 +108,20 @@ def test_reading_writes_nothing(tmp_path, cache):
     assert len(reader.get(keys(2), DIMENSIONS)) == 2
     reader.close()
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_many_make_it_at_the_same_time(tmp_path):
+    """A query files its vector without the lock: it may open the file in the moment in which it is made."""
+    for round_ in range(20):
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        barrier = threading.Barrier(4)
+
+        def make(folder=folder, barrier=barrier):
+            barrier.wait()
+            VectorCache.open(folder, 0.0).close()
+
+        with ThreadPoolExecutor(4) as threads:
+            for made in [threads.submit(make) for _ in range(4)]:
+                made.result()
+        assert [path.name for path in folder.iterdir()] == ["cache.sqlite"]

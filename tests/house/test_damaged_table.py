@@ -4,14 +4,17 @@ after one run, or nothing is given up for what is not their fault.
 
 import os
 import shutil
+import sqlite3
 
 import pytest
 
 from doubles import House, contents, paragraphs
 from house.laws_faults import failing
-from reindex.errors import DiskError
+from reindex.errors import DiskError, EmbeddingError
+from reindex.maintenance import collect_garbage
 from reindex.search import SearchMode
 from reindex.status import store_status
+from reindex.stores.manifests import tables_on_disk
 
 
 @pytest.fixture
@@ -146,3 +149,25 @@ def test_what_the_machine_lacks_is_no_fault_of_the_table(house, cause):
     house.check()
     assert not house.embedder.paid_twice
     assert store_status(house.app).live.number == 1
+
+
+def test_garbage_collection_while_a_given_up_table_is_still_served(house):
+    """The run that was to replace it failed: until another is published, it is all that readers have."""
+    with sqlite3.connect(house.data_dir / "ledger.sqlite") as database:
+        database.execute("DELETE FROM documents WHERE path = CAST('d1.md' AS BLOB)")
+    database.close()
+    house.write("d0.md", paragraphs(70))
+    house.embedder.is_down = True
+    with pytest.raises(EmbeddingError):
+        house.sync()
+    assert house.told.warnings
+    with house.app.writer("gc", print) as writer:
+        collect_garbage(writer, house.settings)
+    check_answers(house)
+    house.embedder.is_down = False
+    house.sync()
+    house.check()
+    with house.app.writer("gc", print) as writer:
+        collect_garbage(writer, house.settings)
+    assert tables_on_disk(house.data_dir) == [house.published().table]
+    house.check()

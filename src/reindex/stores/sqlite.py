@@ -206,6 +206,8 @@ def _migrate(database: Database, path: Path, migrations: Sequence[str]) -> None:
     version = _refuse_newer(database, path, migrations)
     for number, script in enumerate(migrations[version:], start=version + 1):
         with database.transaction():
+            if database.one("PRAGMA user_version") != (number - 1,):
+                continue  # another process made it between the two looks
             for statement in filter(str.strip, script.split(";\n")):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {number}")
