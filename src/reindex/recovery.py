@@ -107,6 +107,7 @@ def _record_from_rows(writer: Writer, generation: Generation, version: int, *, i
         if not is_known:
             writer.ledger.generations.add(generation)
         writer.ledger.documents.replace_all(generation.number, documents)
+        writer.distrust_table(generation.table)
         manifest = manifest_path(generation.table, version)
         writer.generation = writer.ledger.generations.record_version(generation, version, manifest)
 
@@ -121,13 +122,13 @@ def _check_files(writer: Writer, before: Generation | None, state: FilesState) -
     generation = writer.generation
     if generation is None:
         return
-    if before is None or before.table != generation.table:
-        state = FilesState.NEW
-    elif state is FilesState.KNOWN:
-        if before.version != generation.version:  # taken back: the same files and a new manifest
-            writer.record_files()
+    is_known = state is FilesState.KNOWN
+    if is_known and before == generation:
         return
-    is_touched = state is FilesState.TOUCHED
+    is_touched = writer.state_of_files(generation) is FilesState.TOUCHED
+    if is_known and not is_touched and before is not None and before.table == generation.table:
+        writer.record_files()  # taken back: the same files and a new manifest
+        return
     try:
         if not _is_readable(writer, generation) or (is_touched and not _is_content_sound(writer, generation)):
             writer.give_up_table(generation)

@@ -170,6 +170,11 @@ class Writer:
             return FilesState.TOUCHED
         return FilesState.KNOWN if generation.manifest in known else FilesState.NEW
 
+    def distrust_table(self, table: str) -> None:
+        """What its files looked like when they were good is lost: nothing in it may be taken on trust."""
+        nowhere = {f"{table_folder(table)}/": (0, 0)}  # no file has this name
+        self.ledger.table_files.replace(self.ledger.table_files.all(), nowhere)
+
     def record_files(self) -> None:
         """The table's files, as they are now, are known good."""
         if self.generation is not None and self._table is not None:

@@ -108,3 +108,18 @@ def test_no_flip_ends_in_anything_but_an_error_of_ours(house):
     (house.data_dir / "published.json").write_bytes(pointer)
     house.sync()
     house.check()
+
+
+def test_a_lost_ledger_and_a_flipped_bit_in_the_table(house):
+    """With the ledger goes what the table's files looked like: then nothing in them is taken on trust."""
+    before = contents(house.snapshot())[1]
+    vector = before[0][4]
+    (house.data_dir / LEDGER).unlink()
+    [path] = [path for path in (house.data_dir / "lance").rglob("data/*") if vector in path.read_bytes()]
+    content = path.read_bytes()
+    at = content.index(vector)
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    house.sync()
+    house.check()
+    assert contents(house.snapshot())[1] == before
+    assert not house.embedder.paid_twice

@@ -43,6 +43,8 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
         self.allowed = {}  # text -> how often it may be paid, above once
         self.is_dark = True  # nothing was published yet, or the table was taken away
         self.is_cache_lost = False
+        self.is_settled = False  # the last run ended well, and nothing happened to the store since
+        self.is_damaged = False
         self.saved = []
 
     def teardown(self):
@@ -76,6 +78,7 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
                     raise Crash(where)
 
         before = self.published()
+        self.is_settled = False
         with watched(reached, COMMITS | UPKEEP):
             try:
                 report = self.house.sync(**options)
@@ -85,7 +88,8 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
                 assert "can't be scanned" in error.message, error.message
                 assert all(not os.path.isdir(source.path) for source in self.house.settings.sources)
                 return None
-        self.is_dark = self.is_cache_lost = False
+        self.is_dark = self.is_cache_lost = self.is_damaged = False
+        self.is_settled = True
         self.check(report, before, **options)
         return report
 
@@ -166,8 +170,8 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
         """With the cache goes what only the cache had, and what the table had if that is lost before the next
         run; with the pointer or the table all answers until then.
         """
-        held = set()
-        if name == "cache.sqlite":
+        held, self.is_settled = set(), False
+        if name == "cache.sqlite" and not self.is_damaged:
             with suppress(NothingIndexedError, TableMissingError):
                 held = {text for texts in self.reader.with_snapshot(check_whole).values() for text in texts}
         if name == "cache.sqlite" or self.is_cache_lost:
@@ -180,11 +184,30 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
         for suffix in ("", "-wal", "-shm"):
             (self.house.data_dir / (name + suffix)).unlink(missing_ok=True)
 
+    @rule(at=st.integers(0, 200), way=st.sampled_from(["cut", "flip", "delete"]), share=st.floats(0, 1))
+    def damage_the_table(self, at, way, share):
+        """Any file of it: until the next run answers may be wrong, and after it they are not."""
+        files = sorted(path for path in (self.house.data_dir / "lance").rglob("*") if path.is_file())
+        if not files or not self.is_settled:  # (a cache that was lost meanwhile can't be filled again)
+            return
+        path = files[at % len(files)]
+        content = path.read_bytes()
+        byte = min(len(content) - 1, int(len(content) * share))
+        if way == "flip" and content:
+            path.write_bytes(content[:byte] + bytes([content[byte] ^ 16]) + content[byte + 1 :])
+        elif way == "cut":
+            os.truncate(path, max(0, byte))
+        else:
+            path.unlink()
+        self.is_damaged = self.is_dark = True
+
     # The laws.
 
     @invariant()
     def look(self):
         """Whole documents, at any moment; and an answer, once something was published."""
+        if self.is_damaged:
+            return
         try:
             self.reader.with_snapshot(check_whole)
             self.reader.search("paragraph", k=50, mode=SearchMode.TEXT)
@@ -205,7 +228,7 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
         self.check_recipe(report, before)
         self.check_answers()
         assert not self.house.open_jobs()
-        assert min(vars_of(report)) >= 0
+        assert min(*astuple(report.documents), *astuple(report.chunks), report.commits) >= 0
         self.check_paid_once()
 
     def check_names(self, found):
@@ -263,10 +286,6 @@ class Laws(DiskRules, SettingsRules, RuleBasedStateMachine):
 
 def documents_of(house, sources):
     return {name: found for name, found in contents(house.snapshot())[0].items() if name.source in sources}
-
-
-def vars_of(report):
-    return (*astuple(report.documents), *astuple(report.chunks), report.tokens_embedded, report.commits)
 
 
 if settings.get_current_profile_name() == "deep":
