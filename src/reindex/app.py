@@ -111,13 +111,13 @@ class App:
         from reindex.parsers.process import ParserProcess
         from reindex.preparing import Preparer
 
-        if self.parser is None:
+        if self.parser is None or self.parser.is_closed:
             self.parser = ParserProcess(self.settings.parsing)
         model = catalog.find_for(recipe)
         tokenizer = self._tokenizers.get(model.tokenizer_digest)
         if tokenizer is None:
             tokenizer = self._tokenizers[model.tokenizer_digest] = ModelTokenizer(model.tokenizer_file)
-        return Preparer(sources, self.parser.parse, recipe, tokenizer, tokenizer.special_tokens, self.clock)
+        return Preparer(sources, self.parser, recipe, tokenizer, tokenizer.special_tokens, self.clock)
 
     def embedder(
         self, recipe: Recipe, catalog: ModelCatalog, say: Callable[[str], None] = lambda _: None

@@ -72,12 +72,16 @@ class Pipeline:
         Raises ModelError, EmbeddingError and StoreError; what was published until then stays.
         """
         plan = changes.plan
-        sizes = {name: stat.size_bytes for name, stat in observation.stats.items()}
+        sizes = {
+            name: observation.stats[name].size_bytes
+            for names in (plan.moved, plan.changed, plan.added)
+            for name in names
+        }
         # Small ones first, so that a backlog becomes searchable document by document from the start.
         work = [*plan.moved, *plan.changed, *sorted(plan.added, key=lambda name: (sizes[name], name))]
-        self._progress.phase("indexing", sum(sizes[name] for name in work), "B")
+        self._progress.phase("indexing", sum(sizes.values()), "B")
         commits_before = self._writer.data_commits
-        prepared = ahead(work, self._preparer.prepare, _weight, self._window_chunks)
+        prepared = ahead(work, self._preparer.prepare, _weight, self._window_chunks, self._preparer.cancel)
         with ThreadPoolExecutor(1, thread_name_prefix="apply") as applier, closing(prepared):
             try:
                 for window in self._windows(prepared, plan):

@@ -1,6 +1,6 @@
 """From a document on disk to its chunks with their keys: read, parse, chunk, hash. Writes nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reindex.changes import document_parser
@@ -8,8 +8,9 @@ from reindex.core.identity import Recipe, embedding_key
 from reindex.core.layout import DocumentLayout, layout_of
 from reindex.core.text import ChunkLimits, Tokenizer, chunk_document
 from reindex.errors import ConfigError, ParseError, UnstableFileError
-from reindex.model import Block, Chunk, DocumentName, Revision
+from reindex.model import Chunk, DocumentName, Revision
 from reindex.observe import read_when_quiet
+from reindex.parsers.process import ParserProcess
 from reindex.ports import Clock
 from reindex.sources.files import FileSource
 from reindex.stores.failure_rows import Failure
@@ -30,7 +31,7 @@ class Preparer:
     def __init__(
         self,
         sources: Mapping[str, FileSource],
-        parse: Callable[[str, bytes], tuple[Block, ...]],
+        parser: ParserProcess,
         recipe: Recipe,
         tokenizer: Tokenizer,
         special_tokens: int,
@@ -46,13 +47,17 @@ class Preparer:
                 "Raise [chunking] max_tokens.",
             )
         self._sources = sources
-        self._parse = parse
+        self._parser = parser
         self._tokenizer = tokenizer
         self._clock = clock
         self._prompt = recipe.space.document_prompt
         self._fingerprint = recipe.space.fingerprint
         self._limits = ChunkLimits(room, min(recipe.overlap_tokens, room - 1))
         self.extra_tokens = special_tokens + prompt_tokens
+
+    def cancel(self) -> None:
+        """Another thread is in `prepare`, and nobody waits for it any more: it ends soon, and raises."""
+        self._parser.close()
 
     def text_sent(self, chunk: Chunk) -> str:
         """Exactly what goes to the model for a chunk, and what its key hashes."""
@@ -70,7 +75,9 @@ class Preparer:
         except OSError as error:
             return self._failure(name, None, parser, f"can't be read: {error.strerror or error}")
         try:
-            chunks = chunk_document(self._parse(name.path, found.content), self._tokenizer, self._limits)
+            chunks = chunk_document(
+                self._parser.parse(name.path, found.content), self._tokenizer, self._limits
+            )
         except ParseError as error:
             reason = f"{error.message} ({error.hint})" if error.hint else error.message
             return self._failure(name, found.revision, parser, reason)

@@ -10,13 +10,17 @@ R = TypeVar("R")
 
 
 def ahead(
-    items: Iterable[T], work: Callable[[T], R], weigh: Callable[[R], int], limit: int
+    items: Iterable[T],
+    work: Callable[[T], R],
+    weigh: Callable[[R], int],
+    limit: int,
+    cancel: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[T, R], None, None]:
     """Yield (item, work(item)) in order. A thread of its own does the work, and waits while the results that
     nobody took yet weigh `limit` or more together.
 
     What `work` raises is raised here, at its place in the order. Close the generator to end the thread early:
-    it finishes the item in hand.
+    `cancel` is called then, so that the item in hand need not be waited for.
     """
     results: _Results[tuple[T, R]] = _Results(limit)
 
@@ -36,7 +40,8 @@ def ahead(
     try:
         yield from results.take_all()
     finally:
-        results.stop()
+        if results.stop():
+            cancel()
         thread.join()
 
 
@@ -68,10 +73,12 @@ class _Results(Generic[T]):
             self._is_over, self._error = True, error
             self._changed.notify_all()
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
+        """Nobody wants more. Whether there would have been more."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
+            return not self._is_over
 
     def take_all(self) -> Generator[T, None, None]:
         while True:

@@ -57,6 +57,29 @@ def test_closing_ends_the_thread():
     assert len(done) < 20
 
 
+def test_closing_cancels_the_item_in_hand():
+    begun, cancelled = threading.Event(), threading.Event()
+
+    def work(number):
+        if number == 1:
+            begun.set()
+            assert cancelled.wait(WAIT_S)
+        return number
+
+    results = ahead(range(10), work, lambda _: 1, 5, cancelled.set)
+    next(results)
+    assert begun.wait(WAIT_S)
+    results.close()
+    assert cancelled.is_set()
+
+
+def test_nothing_is_cancelled_at_the_end():
+    cancelled = []
+    results = ahead(range(3), abs, lambda _: 1, 5, lambda: cancelled.append(1))
+    assert len(list(results)) == 3
+    assert not cancelled
+
+
 def test_closing_before_the_first_ends_it_too():
     before = threading.active_count()
     ahead(range(10), abs, lambda _: 1, 5).close()

@@ -33,6 +33,11 @@ class ParserProcess:
         self._is_closed = False
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it was ended for good."""
+        return self._is_closed
+
+    @property
     def pid(self) -> int | None:
         """Of the process, while there is one."""
         child = self._child
