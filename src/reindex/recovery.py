@@ -142,9 +142,13 @@ def _check_files(writer: Writer, before: Generation | None, state: FilesState) -
 
 
 def _renew_indices(writer: Writer, generation: Generation) -> None:
-    """Whether an index answers rightly can't be read off it. (Published by what follows.)"""
+    """Whether an index answers rightly can't be read off it. (Published by what follows.)
+
+    Compaction reads the manifest of every older version: better now, where a broken table can be given up.
+    """
     table = writer.table()
     table.create_indices()
+    table.optimise()
     if table.statistics().has_vector_index:
         table.build_vector_index()
     writer.generation = writer.ledger.generations.record_version(generation, table.version, table.manifest)

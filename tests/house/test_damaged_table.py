@@ -171,3 +171,22 @@ def test_garbage_collection_while_a_given_up_table_is_still_served(house):
         collect_garbage(writer, house.settings)
     assert tables_on_disk(house.data_dir) == [house.published().table]
     house.check()
+
+
+@pytest.mark.parametrize("way", ["half", "first byte", "middle", "last byte", "empty"])
+def test_the_manifest_of_an_older_version(house, way):
+    """Nobody reads that version any more, but upkeep reads them all: it must not fail from now on."""
+    for number in range(3):
+        house.write("d0.md", paragraphs(80 + number))
+        house.sync()
+    newest = house.published().manifest
+    for path in files(house, "_versions"):
+        if not newest.endswith(path.name):
+            WAYS[way](path)
+    for number in range(3):
+        house.write("d0.md", paragraphs(90 + number))
+        house.sync()
+        with house.app.writer("gc", print) as writer:
+            collect_garbage(writer, house.settings)
+        house.check()
+    assert not house.embedder.paid_twice
