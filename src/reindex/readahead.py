@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator, Iterable
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+_LOOK_S = 0.5  # a Ctrl-C that comes right before a wait begins is answered only when the wait ends
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,13 +38,14 @@ def ahead(
             results.end(None)
 
     thread = Thread(target=run, name="prepare", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield from results.take_all()
     finally:
         if results.stop():
             cancel()
-        thread.join()
+        if thread.ident is not None:  # else Ctrl-C came before it was started
+            thread.join()
 
 
 class _Results(Generic[T]):
@@ -83,7 +86,8 @@ class _Results(Generic[T]):
     def take_all(self) -> Generator[T, None, None]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_over)
+                while not (self._waiting or self._is_over):
+                    self._changed.wait(_LOOK_S)
                 if not self._waiting:
                     break
                 result, weight = self._waiting.popleft()

@@ -14,8 +14,11 @@ HOSTILE_LIBRARY = Path(__file__).parent.parent / "doors" / "hostile_library"
 
 
 def children(pid):
+    """Whichever thread of the process started them."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(c) for each in Path(f"/proc/{pid}/task").glob("*/children") for c in each.read_text().split()
+        ]
     except OSError:
         return []
 

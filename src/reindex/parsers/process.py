@@ -115,6 +115,8 @@ class ParserProcess:
                 time.sleep(wait_s)
                 wait_s *= 2
             else:
+                if self._is_closed:  # meanwhile: `close` may have come too early to see this one
+                    raise ParserUnavailableError("the parser process was closed")
                 return self._child
         raise AssertionError("the last attempt returns or raises")
 
