@@ -1,6 +1,5 @@
 """Do a table's rows hold what its layouts promise, and do its indices find them? For verify and repair."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,7 +149,7 @@ def _unlike(chunks: Sequence[StoredChunk], cache: VectorCache, snapshot: Snapsho
 def _is_sound(chunk: StoredChunk, key: EmbeddingKey, recipe: Recipe) -> bool:
     if chunk.vector is None:
         return False
-    norm = math.sqrt(float(np.dot(chunk.vector, chunk.vector)))
+    norm = float(np.linalg.norm(chunk.vector.astype(np.float64)))  # what is damaged may be huge
     if not abs(norm - 1.0) <= UNIT_NORM_TOLERANCE:  # nor does one pass that is not a number
         return False
     sent = recipe.space.document_prompt + chunk.text

@@ -21,7 +21,7 @@ _LANCE_ERRORS = {
     "files": "lance error: LanceError(IO): Too many open files (os error 24)",
     "lost": "lance error: LanceError(IO): request timed out",
 }
-_LANCE_CALLS = ("add", "_do_merge", "delete", "restore", "optimize", "create_index")
+_LANCE_CALLS = ("add", "delete", "restore", "optimize", "create_index")
 _NUMBERS = {"full": errno.ENOSPC, "i/o": errno.EIO, "read-only": errno.EROFS}
 
 FAULTS = [

@@ -56,7 +56,7 @@ def test_a_value_that_can_not_be(house, found, at):
 
 
 def test_a_text_that_is_none(house):
-    flip(house, b"table stamp", 4)
+    flip(house, b"lance/g1.lance/_versions", 4)
     with sqlite3.connect(house.data_dir / LEDGER) as database:
         database.execute("UPDATE jobs SET reason = CAST(x'ff80' AS TEXT)")
     database.close()

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from reindex.errors import DiskError, NewerFormatError, StoreError
 
 BUSY_TIMEOUT_S = 10.0
+_BUSY_STEP_S = 0.005
 _READ_ATTEMPTS = 20
 
 Row = tuple[Any, ...]
@@ -146,7 +148,7 @@ def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False)
     with _clear_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _keep_log(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             if check:
                 _check(connection, path)
@@ -156,6 +158,22 @@ def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False)
             connection.close()
             raise
         return Database(connection, path)
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. SQLite waits for nobody in this one statement: while another process makes
+    the file, it says at once that it is locked.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_BUSY_STEP_S)
+        else:
+            return
 
 
 def open_readable(path: Path, migrations: Sequence[str]) -> Database:
