@@ -34,9 +34,12 @@ def retrieval(cranfield: str, folder: str, config: str) -> dict:
     queries = {line["_id"]: line["text"] for line in _lines(data / "queries.jsonl.xz")}
     judged = _judgements(data / "qrels.tsv.xz")
     names = list(documents)
-    matrix = _bare_vectors(kept / "bare.npz", [f"{d['title']} {d['text']}" for d in documents.values()])
-    asked = zip(queries, _encode(list(queries.values())), strict=True)
-    exact = {query: [names[i] for i in np.argsort(-(matrix @ v), kind="stable")[:10]] for query, v in asked}
+    texts = [f"{d['title']} {d['text']}" for d in documents.values()]
+
+    def exact(matrix: np.ndarray, asked: np.ndarray) -> float:
+        best = np.argsort(-(asked @ matrix.T), axis=1, kind="stable")[:, :10]
+        return ndcg({q: [names[i] for i in row] for q, row in zip(queries, best, strict=True)}, judged)
+
     whole = {name: f"{d['title']}\n\n{d['text']}\n" for name, d in documents.items()}
     project, chunks = _indexed(Path(config), whole)
     cut_project, cut_chunks = _indexed(kept / "cut" / "config.toml", _cut(whole, project))
@@ -47,7 +50,8 @@ def retrieval(cranfield: str, folder: str, config: str) -> dict:
         return ndcg({q: _best_documents([hit.path for hit in hits]) for q, hits in found.items()}, judged)
 
     return {
-        "exact": ndcg(exact, judged),
+        "exact": exact(_bare_vectors(kept / "bare.npz", texts), _encode(list(queries.values()))),
+        "exact_int8": exact(*(_encode_int8(kept, each) for each in (texts, list(queries.values())))),
         "cut_vector": by(cut_project, SearchMode.VECTOR),
         "vector": by(project, SearchMode.VECTOR),
         "hybrid": by(project, SearchMode.HYBRID),
@@ -127,6 +131,19 @@ def _encode(texts: Sequence[str]) -> np.ndarray:
     directory, _ = find_model("all-MiniLM-L6-v2", Path.cwd())
     model = SentenceTransformer(str(directory), device="cpu", local_files_only=True)
     return model.encode(list(texts), normalize_embeddings=True)
+
+
+def _encode_int8(kept: Path, texts: Sequence[str]) -> np.ndarray:
+    """By our own encoder at `precision = "int8"`: fifty texts at a time, the longest first."""
+    config = make_project(kept / "int8")
+    project = Project(config, precision="int8")
+    lane = project.real_lane()
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    vectors = np.zeros((len(texts), project.recipe.space.dimensions), dtype=np.float32)
+    for first in range(0, len(order), 50):
+        part = order[first : first + 50]
+        vectors[part] = lane.embed([texts[i] for i in part])
+    return vectors
 
 
 def _lines(path: Path) -> list[dict]:

@@ -67,13 +67,19 @@ class Project:
     """A config.toml with its App; every sync goes to `embedder` if there is one, else to the real lane."""
 
     def __init__(
-        self, config: str | Path, data_dir: str = ".reindex", threads: int = 0, backend: str = "auto"
+        self,
+        config: str | Path,
+        data_dir: str = ".reindex",
+        threads: int = 0,
+        backend: str = "auto",
+        precision: str = "fp32",
     ) -> None:
         path = Path(config)
         overrides = {
             "data_dir": path.parent / data_dir,
             "embedding.threads": threads,
             "embedding.backend": backend,
+            "embedding.precision": precision,
         }
         loaded = load_settings(path, environment={}, cwd=path.parent, overrides=overrides)
         self.app = App(loaded.settings, path.parent)

@@ -102,9 +102,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--threads",
         type=int,
-        default=1,
-        help="of the model in first-load, on both sides; 0: its own choice, whose threads spin when another"
-        " process takes a core, and CPU time then tells about that process",
+        default=0,
+        help="of the model in first loads, on all sides; 0: each one's own choice, as its users have it. (torch's"
+        " threads spin when another process takes a core: measure on a quiet machine)",
     )
     options = parser.parse_args(arguments)
     chosen = [name for name in options.only.split(",") if name]
