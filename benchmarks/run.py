@@ -103,8 +103,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--threads",
         type=int,
         default=0,
-        help="of the model in first loads, on all sides; 0: each one's own choice, as its users have it. (torch's"
-        " threads spin when another process takes a core: measure on a quiet machine)",
+        help="of the model in first loads, on all sides; 0: each one's own choice, as its users have it"
+        " (torch's threads spin when another process takes a core: measure on a quiet machine)",
     )
     options = parser.parse_args(arguments)
     chosen = [name for name in options.only.split(",") if name]

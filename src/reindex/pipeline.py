@@ -87,13 +87,16 @@ class Pipeline:
                 for window in self._windows(prepared, plan):
                     self._work(window, plan, applier)
             except (EmbeddingError, ModelError):
-                self._settle(plan)  # what was embedded before is published all the same
+                self._finish(plan)  # what came before the outage counts all the same
                 raise
-            self._settle(plan)
-        self._writer.ledger.failures.record(self._failures)
+            self._finish(plan)
         if self._generation.promoted_at is None:  # a first pass over no documents publishes nothing else
             self._writer.publish()
         self._report.commits += self._writer.data_commits - commits_before
+
+    def _finish(self, plan: Plan) -> None:
+        self._settle(plan)
+        self._writer.ledger.failures.record(self._failures)
 
     @property
     def _generation(self) -> Generation:

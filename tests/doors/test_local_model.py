@@ -70,6 +70,11 @@ def test_what_is_remembered_is_used_until_a_file_changes(tmp_path):
     assert catalog.find(DEFAULT) == first
 
 
+@pytest.mark.parametrize("note", ["", "{", "[]", "{}", '{"stamp": 1, "model": 3}', "null"])
+def test_a_damaged_note_is_none(tmp_path, note, catalog):
+    assert ModelCatalog(tmp_path, lambda _: note).find(DEFAULT) == catalog.find(DEFAULT)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

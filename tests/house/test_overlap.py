@@ -85,6 +85,15 @@ def test_a_failing_model_does_not_keep_back_what_was_embedded_before(house):
     assert not house.embedder.paid_twice
 
 
+def test_a_document_that_failed_before_an_outage_is_remembered(house):
+    house.write("a.md", b"\0")
+    house.embedder.is_down = True
+    with pytest.raises(EmbeddingError):
+        house.sync()
+    with house.ledger() as ledger:
+        assert [name.path for name in ledger.failures.all()] == ["a.md"]
+
+
 def test_a_table_that_fails_ends_the_run_and_the_next_one_goes_on(house, monkeypatch):
     apply = GenerationTable.apply
     calls = []

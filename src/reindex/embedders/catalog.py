@@ -53,10 +53,13 @@ class ModelCatalog:
         text = self._recall(note)
         if text is None:
             return None
-        value = json.loads(text)
-        if value["stamp"] != stamp:
+        try:
+            value = json.loads(text)
+            if value["stamp"] != stamp:
+                return None
+            return LocalModel(**(value["model"] | {"directory": Path(value["model"]["directory"])}))
+        except (ValueError, TypeError, KeyError):  # a note may be damaged, or of another version
             return None
-        return LocalModel(**(value["model"] | {"directory": Path(value["model"]["directory"])}))
 
 
 def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
