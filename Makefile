@@ -25,7 +25,7 @@ run: install
 	@sh scripts/first-run.sh $(BIN)/reindex
 
 test: install
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8
 
 check: install
 	@$(BIN)/ruff check .
