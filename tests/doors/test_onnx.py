@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from reindex.embedders.models import Pooling, pooling_of
 from reindex.embedders.onnx_encoder import OnnxEncoder
 from reindex.embedders.onnx_files import FOLDER, OnnxFiles
 from reindex.embedders.torch_encoder import TorchEncoder
-from reindex.errors import ConfigError, ModelError
+from reindex.errors import ConfigError, EmbeddingError, ModelError
 from reindex.settings import EmbeddingSettings, Settings
 from reindex.vectors import normalised
 
@@ -181,6 +182,22 @@ def test_int8_is_another_space_and_near(tmp_path, catalog, torch_vectors):
     assert 0.93 < cosines.min() < 0.9999
     with pytest.raises(ConfigError, match="onnxruntime"):
         recipe_for(Settings(embedding=EmbeddingSettings(precision="int8", backend="torch")), catalog)
+
+
+def test_an_int8_index_is_never_given_vectors_by_torch(tmp_path, catalog):
+    """The settings may say torch by now; the generation that is live keeps its space."""
+    ours = embedder(tmp_path, catalog, precision="int8", backend="torch")
+    ours.embed(["a"])
+    assert isinstance(ours._encoder, OnnxEncoder)
+
+
+def test_what_onnxruntime_raises_is_a_failure_of_the_texts(home, catalog):
+    ours = embedder(home, catalog)
+    ours.embed(["a"])
+    run = ours._encoder._session.run
+    ours._encoder._session = SimpleNamespace(run=lambda _, feed: run(["no such output"], feed))
+    with pytest.raises(EmbeddingError, match="the model failed on 1 texts"):
+        ours.embed(["a"])
 
 
 def test_where_nothing_can_be_kept_torch_embeds(tmp_path, catalog):

@@ -50,14 +50,14 @@ class LocalEmbedder:
             self._encoder = self._load()
         try:
             vectors = self._encoder.encode(texts)
-        except (RuntimeError, MemoryError, ValueError, TypeError) as error:
+        except Exception as error:  # onnxruntime's and the tokenizer's own errors are plain Exceptions
             raise EmbeddingError(f"the model failed on {len(texts)} texts: {error}") from error
         return normalised(vectors[:, : self._space.dimensions])
 
     def _load(self) -> _Encoder:
         """The encoder by onnxruntime where there is one or one may be made; else sentence-transformers."""
         options, precision = self._options, self._space.precision
-        if options.backend == "torch":
+        if options.backend == "torch" and precision == "fp32":  # other spaces are onnxruntime's alone
             return self._torch()
         # 0.1 s of imports: not for a run whose vectors are all in the cache.
         from reindex.embedders.canaries import CANARIES

@@ -35,7 +35,10 @@ class OnnxEncoder:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encoder")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Pooled vectors of shape (len(texts), hidden size), not normalised. Raises RuntimeError."""
+        """Pooled vectors of shape (len(texts), hidden size), not normalised.
+
+        Raises onnxruntime's and the tokenizer's own errors, which are plain Exceptions.
+        """
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         share = -(-len(encodings) // self._threads)
         shares = [encodings[first : first + share] for first in range(0, len(encodings), share)]
