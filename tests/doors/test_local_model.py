@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reindex.core.batching import token_batches
-from reindex.embedders.catalog import ModelCatalog, recipe_for
+from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
 from reindex.embedders.local import LocalEmbedder, LocalOptions
 from reindex.embedders.models import PACKAGED_MODELS, find_model, read_model
 from reindex.embedders.tokenizer import ModelTokenizer
@@ -86,6 +86,17 @@ def test_a_damaged_note_is_none(tmp_path, note, catalog):
 def test_what_a_model_can_not_do_is_a_clear_error(catalog, settings, message):
     with pytest.raises(ConfigError, match=message):
         recipe_for(settings, catalog)
+
+
+@pytest.mark.parametrize(
+    "other", [{"precision": "int8"}, {"query_prompt": "query: "}, {"document_prompt": "passage: "}]
+)
+def test_a_notice_of_another_recipe_shows_what_differs(catalog, other):
+    live = recipe_for(Settings(), catalog)
+    wanted = recipe_for(Settings(embedding=EmbeddingSettings(**other)), catalog)
+    notice = recipe_notice(1, live, wanted)
+    assert next(iter(other.values())) in notice
+    assert recipe_notice(1, wanted, wanted) != notice
 
 
 @pytest.mark.parametrize("model", ["./nowhere", "no-such-model-anywhere", "a/b/c d"])

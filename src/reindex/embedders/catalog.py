@@ -113,9 +113,12 @@ def recipe_notice(generation: int, live: Recipe, wanted: Recipe) -> str:
 
 
 def _described(recipe: Recipe) -> str:
+    space = recipe.space
+    prompts = f", prompts {space.document_prompt!r} and {space.query_prompt!r}"
     return (
-        f"{recipe.model}, {recipe.space.dimensions} dimensions,"
+        f"{recipe.model}, {space.precision}, {space.dimensions} dimensions,"
         f" {recipe.max_tokens} tokens, {recipe.overlap_tokens} overlap"
+        f"{prompts if space.document_prompt or space.query_prompt else ''}"
     )
 
 
