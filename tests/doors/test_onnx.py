@@ -213,6 +213,7 @@ def test_encoders_that_no_generation_uses_are_removed(tmp_path):
     folders = [tmp_path / FOLDER / name for name in names]
     for folder in folders:
         folder.mkdir(parents=True)
+    (tmp_path / FOLDER / "a file").write_text("of somebody else")
     now = folders[3].stat().st_mtime
     os.utime(folders[2], (now - 4000, now - 4000))
     assert files.remove_others({folders[0]}, now) == 2

@@ -61,8 +61,8 @@ class OnnxFiles:
     def make(
         self, model: LocalModel, precision: str, threads: int, reference: Callable[[], Vectors]
     ) -> OnnxEncoder:
-        """Build the encoder, compare it on all canaries, and keep it. Needs no lock: whoever comes second
-        leaves the first one's in place.
+        """Build the encoder, compare it on all canaries, and keep it. Needs no lock: of two that come at once
+        either one's stays, whole.
 
         `reference()` gives the canaries' vectors by sentence-transformers; it is asked for models that no
         reference is shipped of. Raises ModelError with the reason, and leaves nothing behind then.
@@ -89,6 +89,7 @@ class OnnxFiles:
             folder
             for folder in (self.data_dir / FOLDER).glob("*")
             if folder not in wanted
+            and folder.is_dir()  # what else lies here is not ours; and another process may rename one
             and not (folder.name.startswith(_MAKING) and now - folder.stat().st_mtime < _MAKING_S)
         ]
         for folder in doomed:
