@@ -17,7 +17,7 @@ from reindex.changes import Changes, document_parser
 from reindex.core.diff import Plan
 from reindex.core.generations import Generation
 from reindex.embedding import Embedded, embed_missing
-from reindex.errors import EmbeddingError, ModelError
+from reindex.errors import ReindexError
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.ports import Embedder
@@ -65,11 +65,13 @@ class Pipeline:
         self._report = report
         self._failures: list[Failure] = []
         self._applying: _Applying | None = None
+        self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
 
     def run(self, observation: Observation, changes: Changes) -> None:
         """Apply the changes to the writer's current generation, and publish; fill the report.
 
-        Raises ModelError, EmbeddingError and StoreError; what was published until then stays.
+        Raises ModelError, EmbeddingError, ParserUnavailableError and StoreError; what was published until
+        then stays, and the window that is being applied is published first.
         """
         plan = changes.plan
         sizes = {
@@ -86,8 +88,8 @@ class Pipeline:
             try:
                 for window in self._windows(prepared, plan):
                     self._work(window, plan, applier)
-            except (EmbeddingError, ModelError):
-                self._finish(plan)  # what came before the outage counts all the same
+            except ReindexError:
+                self._finish(plan)  # what came before the failure counts all the same
                 raise
             self._finish(plan)
         if self._generation.promoted_at is None:  # a first pass over no documents publishes nothing else
@@ -152,17 +154,17 @@ class Pipeline:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""
         texts = window.texts(self._preparer.text_sent, self._preparer.extra_tokens)
         total_tokens = sum(text.tokens for text in texts.values())
-        moved_bytes = done_tokens = done_texts = 0
+        moved_bytes = done_tokens = 0
 
         def advance(sent_texts: int, sent_tokens: int) -> None:
-            nonlocal moved_bytes, done_tokens, done_texts
+            nonlocal moved_bytes, done_tokens
             self._settle(plan, is_waiting=False)
-            done_texts += sent_texts
             done_tokens += sent_tokens
             now = window.size_bytes * done_tokens // total_tokens
             self._progress.advance(now - moved_bytes)
             moved_bytes = now
-            self._say_counts(done_texts)
+            self._texts_sent += sent_texts
+            self._say_counts()
 
         embedded = embed_missing(self._writer, self._embedder, texts, self._batch_tokens, advance)
         self._progress.advance(window.size_bytes - moved_bytes)
@@ -199,13 +201,12 @@ class Pipeline:
         report.chunks.embedded += embedded.texts_sent
         report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
         report.tokens_embedded += embedded.tokens_sent
-        self._say_counts(0)
+        self._say_counts()
 
-    def _say_counts(self, texts_in_window: int) -> None:
+    def _say_counts(self) -> None:
         documents = self._report.documents
         self._progress.count(
-            documents=documents.added + documents.changed + documents.moved,
-            chunks=self._report.chunks.embedded + texts_in_window,
+            documents=documents.added + documents.changed + documents.moved, chunks=self._texts_sent
         )
 
 

@@ -48,13 +48,15 @@ def sync(app: App, progress: Progress, *, accept_deletes: bool) -> PassReport:
 def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabaseError) -> None:
     """Damage that only the work itself met: give up what is damaged, and make it again from the rest."""
     if isinstance(damage, TableMissingError):
-        assert writer.generation is not None, "a missing table belongs to a generation"
+        if writer.generation is None:  # it vanished while it was made
+            raise damage
         writer.give_up_table(writer.generation)
-        return
-    if damage.path.name != CACHE_FILE:
+    elif damage.path.name == CACHE_FILE:
+        writer.replace_cache(damage)
+        recover(writer)
+    else:
         raise damage
-    writer.replace_cache(damage)
-    recover(writer)
+    tidy_jobs(writer)
 
 
 def _run_pass(

@@ -4,11 +4,15 @@ import threading
 
 import pytest
 
-from doubles import COMMITS, Crash, House, paragraphs, watched
+from doubles import COMMITS, Crash, House, Told, paragraphs, watched
 from reindex import preparing
-from reindex.errors import EmbeddingError
+from reindex.errors import EmbeddingError, ParserUnavailableError
 from reindex.preparing import Preparer
+from reindex.stores.cache import VectorCache
 from reindex.stores.index import GenerationTable
+from reindex.stores.lance import TableMissingError
+from reindex.stores.sqlite import CorruptDatabaseError
+from reindex.syncing import sync
 
 WAIT_S = 30
 
@@ -111,6 +115,62 @@ def test_a_table_that_fails_ends_the_run_and_the_next_one_goes_on(house, monkeyp
     house.sync()
     house.check()
     assert not house.embedder.paid_twice
+
+
+def test_damage_of_the_cache_loses_no_window_that_is_being_applied(house, monkeypatch):
+    put = VectorCache.put
+    calls = []
+
+    def failing_put(self, keys, vectors, day):
+        calls.append(1)
+        if len(calls) == 7:
+            raise CorruptDatabaseError(house.data_dir / "cache.sqlite", "a bit")
+        return put(self, keys, vectors, day)
+
+    monkeypatch.setattr(VectorCache, "put", failing_put)
+    house.sync()
+    house.check()  # nor is a job left open
+    assert len(house.embedder.paid_twice) < 8  # of the window in hand alone
+
+
+def test_a_parser_that_can_not_be_started_keeps_back_no_window(house, monkeypatch):
+    prepare = Preparer.prepare
+    prepared = []
+
+    def failing_prepare(self, name):
+        prepared.append(name)
+        if len(prepared) == 4:
+            raise ParserUnavailableError("no process")
+        return prepare(self, name)
+
+    monkeypatch.setattr(preparing.Preparer, "prepare", failing_prepare)
+    with pytest.raises(ParserUnavailableError):
+        house.sync()
+    assert {layout.name for layout in house.snapshot().layouts()} == set(prepared[:3])
+
+
+def test_a_table_that_vanishes_while_it_is_made_is_a_clear_error(house, monkeypatch):
+    def missing(*_):
+        raise TableMissingError("creating table g1: a file of the table is missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GenerationTable, "create", missing)
+        with pytest.raises(TableMissingError):
+            house.sync()
+    house.sync()
+    house.check()
+
+
+def test_progress_never_goes_back(house):
+    told = []
+
+    class Counted(Told):
+        def count(self, *, documents, chunks):
+            told.append((documents, chunks))
+
+    report = sync(house.app, Counted(), accept_deletes=False)
+    assert told == sorted(told)
+    assert told[-1] == (report.documents.added, report.chunks.embedded)
 
 
 def test_no_thread_is_left_behind(house):
