@@ -7,6 +7,7 @@ made from the cache. LanceDB is imported only if something does not agree.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 from reindex.core.generations import Generation, GenerationState
 from reindex.errors import NewerFormatError, StoreError
@@ -206,11 +207,22 @@ def _read_pointer(writer: Writer) -> Published | None:
 
 
 def _refill_cache(writer: Writer) -> None:
-    """The cache is new: the table's rows carry keys and vectors, so that nothing is paid for again."""
-    if writer.generation is not None:
+    """The cache is new: the table's rows carry keys and vectors, so that nothing is paid for again.
+
+    It was all that knew better: what can't be a vector is left out, and the table made again without it.
+    """
+    generation = writer.generation
+    if generation is not None:
+        from reindex.vectors import are_unit
+
+        is_sound = True
         for keys, vectors in writer.table().vectors():
-            writer.cache.put(keys, vectors, writer.today)
+            sound = are_unit(vectors)
+            is_sound = is_sound and bool(sound.all())
+            writer.cache.put(list(compress(keys, sound)), vectors[sound], writer.today)
         writer.warn(f"the vector cache was filled again from the index: {writer.cache.count()} vectors")
+        if not is_sound:
+            writer.give_up_table(generation)
     writer.cache.mark_complete()
 
 

@@ -24,9 +24,15 @@ def check_vectors(vectors: Vectors, count: int) -> None:
         raise EmbeddingError(f"the provider returned {vectors.shape} for {count} texts")
     if not np.isfinite(vectors).all():
         raise EmbeddingError("the provider returned a vector that is not finite")
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    if count and np.abs(norms - 1.0).max() > UNIT_NORM_TOLERANCE:
+    if not are_unit(vectors).all():
         raise EmbeddingError("the provider returned a vector that is not of unit length")
+
+
+def are_unit(vectors: Vectors) -> NDArray[np.bool_]:
+    """Which rows are of unit length; shape (n,). One with a number that is none is not."""
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    unit: NDArray[np.bool_] = np.abs(norms - 1.0) <= UNIT_NORM_TOLERANCE
+    return unit
 
 
 def from_bytes(blob: bytes) -> Vector:

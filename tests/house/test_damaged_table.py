@@ -125,6 +125,31 @@ def test_rows_that_no_index_finds(house):
     assert "own words" in found.details[0]
 
 
+def test_a_name_that_others_begin_with_and_the_same_text(house):
+    """Deep verify looks for a chunk among those of its own document."""
+    for name in ("LICENSE.md", "LICENSE.txt", "LICENSE.rst", "LICENSE-2.md"):
+        house.write(name, "Permission is granted to everybody who keeps an orchard.\n")
+    house.sync()
+    house.write("LICENSE", "Permission is granted to everybody who keeps an orchard.\n")
+    house.sync()
+    house.check()
+
+
+def test_a_vector_is_damaged_and_the_cache_is_lost(house):
+    """What can't be a vector is not taken into the new cache; all others are, and cost nothing."""
+    vector = house.whole[0][4]
+    [path] = [path for path in files(house, "data") if vector in path.read_bytes()]
+    at = path.read_bytes().index(vector) + 3  # the exponent of its first number
+    content = path.read_bytes()
+    keeping_the_times(
+        lambda path: path.write_bytes(content[:at] + bytes([content[at] ^ 0x7F]) + content[at + 1 :]), path
+    )
+    (house.data_dir / "cache.sqlite").unlink()
+    house.sync()
+    house.check()
+    assert list(house.embedder.paid_twice) == [house.whole[0][3]]
+
+
 def test_a_copy_that_has_lost_its_times(house, tmp_path):
     """Nothing is on trust, everything is right: the table stays, its indices are made again."""
     shutil.copytree(house.data_dir, tmp_path / "copy", copy_function=shutil.copyfile)
