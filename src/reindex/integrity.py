@@ -121,8 +121,7 @@ def chunks_not_found(snapshot: Snapshot, sample: Sequence[StoredChunk]) -> list[
         if not best or best[0].score < _FOUND_AT_LEAST:
             missed.append((layout.name, "vector"))
         if _has_words(chunk.text):
-            limits = Filter(layout.name.source, layout.name.path)
-            hits = snapshot.matching(chunk.text, len(layout.keys) + 1, limits)
+            hits = snapshot.matching(chunk.text, len(layout.keys), Filter(document=chunk.document))
             if chunk.chunk_id not in {hit.chunk_id for hit in hits}:
                 missed.append((layout.name, "words"))
     return missed

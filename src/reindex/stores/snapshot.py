@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +23,13 @@ _SCAN_ROWS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What hits are limited to. `path_prefix` is compared with whole strings, from the source's folder on."""
+    """What hits are limited to. `path_prefix` is compared with whole strings, from the source's folder on;
+    `document` is a document's id.
+    """
 
     source: str | None = None
     path_prefix: str | None = None
+    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +125,18 @@ def _limited(query: Any, limits: Filter) -> Any:
     """Filters as expressions, never as assembled SQL. A prefix is a range of strings."""
     from lancedb.expr import col, lit
 
-    condition = None
+    conditions = []
     if limits.source is not None:
-        condition = col(lance.SOURCE) == lit(lance.displayed_path(limits.source))
+        conditions.append(col(lance.SOURCE) == lit(lance.displayed_path(limits.source)))
     if limits.path_prefix:
         start = lance.displayed_path(limits.path_prefix)
-        inside = col(lance.PATH) >= lit(start)
+        conditions.append(col(lance.PATH) >= lit(start))
         end = _after_prefix(start)
         if end is not None:
-            inside = inside & (col(lance.PATH) < lit(end))
-        condition = inside if condition is None else condition & inside
-    return query if condition is None else query.where(condition, prefilter=True)
+            conditions.append(col(lance.PATH) < lit(end))
+    if limits.document is not None:
+        conditions.append(col(lance.DOCUMENT) == lit(limits.document))
+    return query.where(reduce(and_, conditions), prefilter=True) if conditions else query
 
 
 def _after_prefix(prefix: str) -> str | None:
