@@ -127,6 +127,17 @@ def test_a_model_without_a_shipped_reference_is_compared_with_torch_once(tmp_pat
     assert isinstance(again, OnnxEncoder)
 
 
+def test_a_model_that_changes_while_it_is_loaded_makes_no_encoder(tmp_path, model, catalog):
+    """Its encoder would be kept as the old one's, and agree with a reference of the same wrong weights."""
+    folder = copy_of(model, tmp_path / "model", extra="makes another digest")
+    found = catalog.find(str(folder))
+    copy_of(model, tmp_path / "other", extra="stands in its place")
+    shutil.copy(tmp_path / "other/config.json", folder)
+    with pytest.raises(ModelError, match="was changed while it was loaded"):
+        OnnxFiles(tmp_path).make(found, "fp32", 0, lambda: shipped_reference(model.digest))
+    assert not list((tmp_path / FOLDER).iterdir())
+
+
 def test_what_is_not_plain_bert_is_run_by_torch_and_said(tmp_path, model, catalog):
     folder = copy_of(model, tmp_path / "model", hidden_act="relu")
     said = []

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from reindex.core.identity import EmbeddingSpace
-from reindex.embedders.models import LocalModel
+from reindex.embedders.models import LocalModel, check_unchanged
 from reindex.errors import EmbeddingError, ModelError
 from reindex.vectors import Vectors, normalised
 
@@ -87,4 +87,6 @@ class LocalEmbedder:
     def _torch(self) -> _Encoder:
         from reindex.embedders.torch_encoder import TorchEncoder
 
-        return TorchEncoder(self._model.directory, self._options.threads)
+        encoder = TorchEncoder(self._model.directory, self._options.threads)
+        check_unchanged(self._model)
+        return encoder

@@ -111,6 +111,12 @@ def read_model(directory: Path, weights_digest: str | None) -> LocalModel:
     )
 
 
+def check_unchanged(model: LocalModel) -> None:
+    """Raises ModelError when its files are not those any more that it was read from. Hashes them again."""
+    if read_model(model.directory, None).digest != model.digest:
+        raise ModelError(f"the model in {model.directory} was changed while it was loaded", "Run again.")
+
+
 class Pooling(StrEnum):
     """How a text's states become its one vector."""
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from reindex.embedders.canaries import AT_EVERY_LOAD, CANARIES, shipped_reference
-from reindex.embedders.models import WEIGHTS, LocalModel, pooling_of
+from reindex.embedders.models import WEIGHTS, LocalModel, check_unchanged, pooling_of
 from reindex.embedders.onnx_encoder import OnnxEncoder
 from reindex.errors import ModelError
 from reindex.vectors import Vectors, normalised
@@ -72,6 +72,7 @@ class OnnxFiles:
             home.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(prefix=_MAKING, dir=home, ignore_cleanup_errors=True) as made:
                 encoder = _make(model, precision, threads, reference, Path(made))
+                check_unchanged(model)  # else another model's encoder would be kept under this one's name
                 _put_in_place(Path(made), self.folder_of(model.digest, precision))
         except ModelError:
             raise
