@@ -195,6 +195,14 @@ def test_int8_is_another_space_and_near(tmp_path, catalog, torch_vectors):
         recipe_for(Settings(embedding=EmbeddingSettings(precision="int8", backend="torch")), catalog)
 
 
+def test_an_int8_vector_is_that_of_its_text_alone(tmp_path, catalog):
+    """Not of the texts that happen to be in the same batch, or of the number of threads."""
+    together = embedder(tmp_path, catalog, precision="int8", threads=2).embed(TEXTS)
+    ours = embedder(tmp_path, catalog, precision="int8", threads=1)
+    alone = np.concatenate([ours.embed([text]) for text in TEXTS])
+    assert np.abs(together - alone).max() < 1e-5
+
+
 def test_an_int8_index_is_never_given_vectors_by_torch(tmp_path, catalog):
     """The settings may say torch by now; the generation that is live keeps its space."""
     ours = embedder(tmp_path, catalog, precision="int8", backend="torch")

@@ -21,8 +21,12 @@ class OnnxEncoder:
     onnxruntime's own threads need: those divide every product and wait for each other after each.
     """
 
-    def __init__(self, graph: Path, model: LocalModel, pooling: Pooling, threads: int) -> None:
-        """`threads` 0: one for each core. Raises whatever onnxruntime meets in a damaged file."""
+    def __init__(
+        self, graph: Path, model: LocalModel, pooling: Pooling, threads: int, *, one_by_one: bool = False
+    ) -> None:
+        """`threads` 0: one for each core. `one_by_one`: no text shares a pass with another, for a graph whose
+        vectors would depend on it. Raises whatever onnxruntime meets in a damaged file.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is raised; warnings are about graph optimisation
@@ -31,6 +35,7 @@ class OnnxEncoder:
         self._tokenizer.no_padding()  # the file may say otherwise about both
         self._tokenizer.enable_truncation(model.max_tokens)
         self._pooling = pooling
+        self._one_by_one = one_by_one
         self._threads = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encoder")
 
@@ -40,7 +45,7 @@ class OnnxEncoder:
         Raises onnxruntime's and the tokenizer's own errors, which are plain Exceptions.
         """
         encodings = self._tokenizer.encode_batch_fast(list(texts))
-        share = -(-len(encodings) // self._threads)
+        share = 1 if self._one_by_one else -(-len(encodings) // self._threads)
         shares = [encodings[first : first + share] for first in range(0, len(encodings), share)]
         if len(shares) == 1:
             return self._encode(shares[0])
