@@ -9,7 +9,9 @@ from reindex.verify import INDEX_HINT, Verification, verify_deeply, verify_index
 
 
 def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
-    """Needs no lock and changes nothing. Raises NothingIndexedError before the first publish.
+    """Needs no lock and changes nothing of the index (`deep` may make the encoder of its model).
+
+    Raises NothingIndexedError before the first publish.
 
     A table that is missing or broken is drift: every document is missing.
     """

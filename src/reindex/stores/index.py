@@ -111,8 +111,8 @@ class GenerationTable:
         return self.version
 
     def apply(self, changes: TableChanges) -> int:
-        """Take out the rows that go or are replaced, then append the new ones: at most two commits. Returns
-        the version after them: the third commit.
+        """Take out the rows that go or are replaced, then append the new ones: at most two commits (more
+        above 20,000 rows that go). Returns the version after them: the third commit.
 
         Readers are pinned to the published version and see nothing of it yet. A merge would do both in one
         commit, but it costs twice the two: it looks up every key, and then reads and joins what it found.
