@@ -31,7 +31,7 @@ _STOP_WORDS = frozenset(ENGLISH)
 
 
 @dataclass(slots=True)
-class DocumentRows:
+class ExpectedRows:
     """A document as its layout tells it, and which of its rows were met: one bit a chunk. Small, because all
     documents are held at once: 32 bytes a chunk, where a dictionary of chunk ids takes 800.
     """
@@ -46,9 +46,9 @@ class DocumentRows:
         return len(self.keys) // KEY_BYTES
 
 
-def document_rows_of(layout: DocumentLayout) -> DocumentRows:
+def expected_rows(layout: DocumentLayout) -> ExpectedRows:
     """What of a layout its rows are held against; none of them met yet."""
-    return DocumentRows(layout.name, layout.revision, pack_keys(layout.keys))
+    return ExpectedRows(layout.name, layout.revision, pack_keys(layout.keys))
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class RowFaults:
         return bool(self.unwanted or self.wrong or self.short)
 
 
-def row_faults(snapshot: Snapshot, documents: Iterable[DocumentRows]) -> RowFaults:
+def row_faults(snapshot: Snapshot, documents: Iterable[ExpectedRows]) -> RowFaults:
     """Every chunk row belongs to exactly one layout, once, with the text and vector its key promises."""
     faults = RowFaults()
     by_id = {document_id(document.name): document for document in documents}

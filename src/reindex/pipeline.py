@@ -240,9 +240,12 @@ def remember(writer: Writer, observation: Observation, changes: Changes, now: fl
 
 
 def _healed(observation: Observation, changes: Changes) -> Iterable[DocumentName]:
-    """Failures that are no more: the document can be read and is as recorded, or it is gone."""
+    """Failures that are no more: the document is as recorded and can be read, or it is gone.
+
+    One whose deletion is held is gone for now: should it come back as it was, it fails again.
+    """
     plan = changes.plan
-    open_work = {*plan.failed, *plan.added, *plan.changed, *plan.moved, *changes.held}
+    open_work = {*plan.failed, *plan.added, *plan.changed, *plan.moved}
     return [
         name
         for name in changes.waiting

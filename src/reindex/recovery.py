@@ -165,7 +165,7 @@ def _is_readable(writer: Writer, generation: Generation) -> bool:
 
 def _is_content_sound(writer: Writer, generation: Generation) -> bool:
     """The rows are those that the ledger recorded, with texts and vectors as their keys promise."""
-    from reindex.integrity import document_rows_of, row_faults, vectors_unlike_the_cache
+    from reindex.integrity import expected_rows, row_faults, vectors_unlike_the_cache
 
     snapshot = writer.snapshot()
     recorded = writer.ledger.documents.all(generation.number)
@@ -173,7 +173,7 @@ def _is_content_sound(writer: Writer, generation: Generation) -> bool:
     for layout in snapshot.layouts():
         if recorded.pop(layout.name, None) != recorded_from(layout):
             return False
-        documents.append(document_rows_of(layout))
+        documents.append(expected_rows(layout))
     if recorded or row_faults(snapshot, documents).found:
         return False
     return not vectors_unlike_the_cache(snapshot, writer.cache)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from reindex.core.layout import DocumentLayout
-from reindex.integrity import DocumentRows, chunks_not_found, document_rows_of, row_faults
+from reindex.integrity import ExpectedRows, chunks_not_found, expected_rows, row_faults
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.ports import Embedder
@@ -58,7 +58,7 @@ def verify_index(
 ) -> Verification:
     """Compare documents by revision, then each document's rows with what its layout says."""
     result = Verification()
-    documents = {layout.name: document_rows_of(layout) for layout in snapshot.layouts()}
+    documents = {layout.name: expected_rows(layout) for layout in snapshot.layouts()}
     result.documents = len(documents)
     failing = _failing(observation, failures)
     result.failed = len(failing)
@@ -125,7 +125,7 @@ def _failing(observation: Observation, failures: Mapping[DocumentName, Failure])
     }
 
 
-def _check_rows(snapshot: Snapshot, documents: Iterable[DocumentRows], result: Verification) -> None:
+def _check_rows(snapshot: Snapshot, documents: Iterable[ExpectedRows], result: Verification) -> None:
     faults = row_faults(snapshot, documents)
     result.chunks = faults.chunks
     result.duplicates = len(faults.unwanted)

@@ -115,3 +115,19 @@ def test_at_least_one_hit_must_be_asked_for(house, k):
     house.sync()
     with pytest.raises(ConfigError):
         house.reader().search("anything", k=k)
+
+
+def test_a_failed_document_whose_source_vanishes_is_held_and_not_failed(house):
+    """Its newer revision failed, then the folder went: what is on no disk fails at no revision."""
+    house.write("a.md", paragraphs(1))
+    house.sync()
+    house.write("a.md", b"a NUL \0 in it")
+    assert house.sync().documents.failed == 1
+    aside = house.docs.rename(house.docs.with_name("aside"))
+    report, found = house.sync(), house.verify()
+    assert (report.documents.failed, report.documents.held) == (0, 1)
+    assert (found.failed, found.held) == (0, 1)
+    aside.rename(house.docs)
+    report, found = house.sync(), house.verify()
+    assert (report.documents.failed, report.documents.held) == (1, 0)
+    assert (found.failed, found.held) == (1, 0)

@@ -36,7 +36,7 @@ class OnnxEncoder:
         self._tokenizer.enable_truncation(model.max_tokens)
         self._pooling = pooling
         self._one_by_one = one_by_one
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or _cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encoder")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -61,6 +61,11 @@ class OnnxEncoder:
             mask[row, : len(encoding)] = 1
         (states,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return _pooled(states, mask, self._pooling)
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pooled(states: NDArray[np.float32], mask: NDArray[np.int64], pooling: Pooling) -> Vectors:

@@ -4,10 +4,7 @@ import os
 from pathlib import Path
 
 TABLES = "lance"  # the folder of the tables inside the data directory
-_DIGITS = 12  # of each digest in a stamp: a table has some thousands of files
 _VERSION_SPACE = 2**64 - 1  # Lance names manifests by descending numbers, so that the newest lists first
-
-
 _HINT = "latest_version_hint.json"  # beside the manifests, written with each commit; Lance works without it
 
 
