@@ -59,7 +59,7 @@ class ModelTokenizer:
 
 class EstimateTokenizer:
     """A deterministic estimate for OpenAI's models: it leans to counting too many, since a text over
-    the limit is refused, and four characters a token counts too few for code (facts/openai.md).
+    the limit is refused, and four characters a token counts too few for code.
 
     Checked against cl100k_base on prose, code, base64 and 14 scripts: 1.08 to 1.76 times its count, 1.24
     on English.
