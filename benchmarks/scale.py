@@ -30,7 +30,7 @@ TEXTS = [
 
 def scale(context: Context, _: measures.Corpus) -> list[Row]:
     """For run.py."""
-    sizes = (10_000, 30_000) if context.quick else (10_000, 100_000)
+    sizes = (5_000, 15_000) if context.quick else (10_000, 100_000)
     return measure(context.work, sizes, context.times(6, 3))
 
 
