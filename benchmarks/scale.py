@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py [--chunks 10000,100000,1000000] [--work DIR]
 
-A million chunks take about half an hour and 12 GB of disk. As a part of run.py it stops at 100,000 (30,000
+A million chunks take about half an hour and 12 GB of disk. As a part of run.py it stops at 100,000 (6,000
 with --quick). The documents are synthetic, ten chunks each; the vectors are the texts' hashes, and everything
 else is the product as it is.
 """
@@ -30,7 +30,7 @@ TEXTS = [
 
 def scale(context: Context, _: measures.Corpus) -> list[Row]:
     """For run.py."""
-    sizes = (5_000, 15_000) if context.quick else (10_000, 100_000)
+    sizes = (2_000, 6_000) if context.quick else (10_000, 100_000)
     return measure(context.work, sizes, context.times(6, 3))
 
 
