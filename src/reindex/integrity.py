@@ -21,7 +21,7 @@ from reindex.model import DocumentName, EmbeddingKey, Revision
 from reindex.stores.cache import VectorCache
 from reindex.stores.snapshot import Filter, Snapshot, StoredChunk
 from reindex.stores.stop_words import ENGLISH
-from reindex.vectors import UNIT_NORM_TOLERANCE
+from reindex.vectors import are_unit
 
 _CHUNKS_PER_LOOKUP = 2_000
 _DOCUMENTS_AT_HAND = 64  # the rows of a document mostly lie together
@@ -134,22 +134,17 @@ def _has_words(text: str) -> bool:
 
 def _unlike(chunks: Sequence[StoredChunk], cache: VectorCache, snapshot: Snapshot) -> list[str]:
     keys = {chunk.chunk_id: EmbeddingKey(bytes.fromhex(chunk.key)) for chunk in chunks if chunk.key}
-    cached: Mapping[EmbeddingKey, object] = cache.get(
-        list(set(keys.values())), snapshot.published.recipe.space.dimensions
-    )
+    cached = cache.get(list(set(keys.values())), snapshot.published.recipe.space.dimensions)
     return [
         chunk.chunk_id
         for chunk in chunks
         if keys.get(chunk.chunk_id) in cached
-        and not np.array_equal(np.asarray(cached[keys[chunk.chunk_id]]), np.asarray(chunk.vector))
+        and (chunk.vector is None or not np.array_equal(cached[keys[chunk.chunk_id]], chunk.vector))
     ]
 
 
 def _is_sound(chunk: StoredChunk, key: EmbeddingKey, recipe: Recipe) -> bool:
-    if chunk.vector is None:
-        return False
-    norm = float(np.linalg.norm(chunk.vector.astype(np.float64)))  # what is damaged may be huge
-    if not abs(norm - 1.0) <= UNIT_NORM_TOLERANCE:  # nor does one pass that is not a number
+    if chunk.vector is None or not are_unit(chunk.vector[np.newaxis])[0]:
         return False
     sent = recipe.space.document_prompt + chunk.text
     return chunk.key == key.hex() and embedding_key(recipe.space.fingerprint, sent) == key

@@ -117,8 +117,9 @@ def _check_files(writer: Writer, before: Generation | None, state: FilesState) -
     """`before` is the generation as the ledger had it, and `state` what had become of its files. Where they
     are not known, all rows are read and every index is asked.
 
-    A crash leaves files that are new. Where one that was known good is another now (damage, a copy without
-    its times), nothing is taken on trust: rows are held against ledger and cache, indices are made again.
+    A crash leaves files that are new. Where one that was known good is another now, or gone (damage, a copy
+    without its times, a kill inside a prune), nothing is taken on trust: rows are held against ledger and
+    cache, indices are made again.
     """
     generation = writer.generation
     if generation is None:

@@ -32,7 +32,7 @@ class LocalOptions:
 
 
 class LocalEmbedder:
-    """Loads the model with the first text; after that every call is one forward pass over what it gets."""
+    """Loads the model with the first text, and keeps it."""
 
     def __init__(self, model: LocalModel, space: EmbeddingSpace, options: LocalOptions) -> None:
         self._model = model
