@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: install run test check format bench bench-quick bench-publish clean
 
-install: $(INSTALLED)
+install: $(INSTALLED) $(COMPILED)
 
 # torch comes first and pinned: any other request for it may fetch several GB of GPU libraries.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -19,6 +20,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Where PYTHONDONTWRITEBYTECODE is set, Python would compile each module at each start: a third of a short command.
+$(COMPILED): $(INSTALLED) $(shell find src -name '*.py')
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 run: install

@@ -147,8 +147,11 @@ def run_child(task: str, **arguments: object) -> dict:
 
 
 def clean() -> dict[str, str]:
-    """The environment without settings of reindex, and with nothing fetched from a hub."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("REINDEX_")}
+    """The environment without settings of reindex, with nothing fetched from a hub, and with compiled modules
+    on all sides.
+    """
+    left_out = ("REINDEX_", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     return kept | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

@@ -48,6 +48,7 @@ class App:
     parser: ParserProcess | None = None
     _tokenizers: dict[str, ModelTokenizer] = field(default_factory=dict, init=False, repr=False)
     _embedders: dict[bytes, Embedder] = field(default_factory=dict, init=False, repr=False)
+    _say: Callable[[str], None] = field(default=lambda _: None, init=False, repr=False)
 
     def close(self) -> None:
         """End what runs beside this process."""
@@ -130,12 +131,16 @@ class App:
         from reindex.embedders.local import LocalEmbedder, LocalOptions
 
         key = recipe.space.fingerprint
+        self._say = say  # the embedder outlives this pass, and has to tell the next one
         model = catalog.find_for(recipe)  # also when it is loaded: another may stand in its place by now
         if key not in self._embedders:
             embedding = self.settings.embedding
-            options = LocalOptions(self.data_dir, embedding.backend, embedding.threads, say)
+            options = LocalOptions(self.data_dir, embedding.backend, embedding.threads, self._tell)
             self._embedders[key] = LocalEmbedder(model, recipe.space, options)
         return self._embedders[key]
+
+    def _tell(self, text: str) -> None:
+        self._say(text)
 
     def _query_embedder(self, recipe: Recipe) -> Embedder:
         """The ledger only saves hashing the model: a query does without it if need be."""
@@ -149,13 +154,9 @@ class App:
         """A reader that keeps the query model once it is loaded."""
         from reindex.search import Reader
 
-        embedders: dict[bytes, Embedder] = {}
-
         def embed_query(recipe: Recipe, sent: str) -> Vector:
-            key = recipe.space.fingerprint
-            if key not in embedders:
-                embedders[key] = self._query_embedder(recipe)
-            vector: Vector = embedders[key].embed([sent])[0]
+            embedder = self._embedders.get(recipe.space.fingerprint) or self._query_embedder(recipe)
+            vector: Vector = embedder.embed([sent])[0]
             return vector
 
         return Reader(self.data_dir, embed_query)
