@@ -78,11 +78,13 @@ class App:
     @contextmanager
     def writer(self, command: str, warn: Callable[[str], None]) -> Iterator[Writer]:
         """The stores, locked, consistent and open for writing."""
+        from reindex.opening import Surroundings, open_stores
         from reindex.recovery import recover
-        from reindex.writer import Surroundings, open_stores
+        from reindex.writer import Writer
 
         around = Surroundings(self.clock, warn, self.settings.index.reader_grace_s)
-        with open_stores(self.data_dir, command, around) as writer:
+        with open_stores(self.data_dir, command, around) as stores:
+            writer = Writer(stores)
             recover(writer)
             yield writer
 

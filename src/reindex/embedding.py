@@ -57,7 +57,7 @@ def embed_missing(
     result.vectors = writer.cache.get(list(texts), dimensions)
     if writer.cache.rejected > rejected_before:
         _rescue_from_table(writer, texts, result)
-    writer.cache.touch(list(result.vectors), writer.today)
+    writer.cache.touch(list(result.vectors), writer.stores.today)
     missing = [key for key in texts if key not in result.vectors]
     if not missing:
         return result
@@ -93,7 +93,7 @@ def _embed_batch(
         return
     keys = [key for key, _ in batch]
     tokens = sum(text.tokens for _, text in batch)
-    writer.cache.put(keys, vectors, writer.today)
+    writer.cache.put(keys, vectors, writer.stores.today)
     writer.ledger.jobs.add_spend(Lane.LOCAL, len(batch), tokens, 0.0)
     result.vectors.update(zip(keys, vectors, strict=True))
     result.texts_sent += len(batch)
@@ -124,5 +124,5 @@ def _rescue_from_table(writer: Writer, texts: Mapping[EmbeddingKey, Text], resul
     missing = [key for key in texts if key not in result.vectors]
     found = writer.table().vectors_of(missing)
     if found:
-        writer.cache.put(list(found), stack(list(found.values())), writer.today)
+        writer.cache.put(list(found), stack(list(found.values())), writer.stores.today)
         result.vectors |= found

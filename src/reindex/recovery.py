@@ -220,7 +220,7 @@ def _refill_cache(writer: Writer) -> None:
         for keys, vectors in writer.table().vectors():
             sound = are_unit(vectors)
             is_sound = is_sound and bool(sound.all())
-            writer.cache.put(list(compress(keys, sound)), vectors[sound], writer.today)
+            writer.cache.put(list(compress(keys, sound)), vectors[sound], writer.stores.today)
         writer.warn(f"the vector cache was filled again from the index: {writer.cache.count()} vectors")
         if not is_sound:
             writer.give_up_table(generation)

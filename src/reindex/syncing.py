@@ -52,7 +52,7 @@ def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabase
             raise damage
         writer.give_up_table(writer.generation)
     elif damage.path.name == CACHE_FILE:
-        writer.replace_cache(damage)
+        writer.stores.replace_cache(damage)
         recover(writer)
     else:
         raise damage

@@ -1,26 +1,18 @@
 """Everything open for writing, in the hands of one writer: generations, the published version, the cache."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
 from reindex.errors import StoreError
-from reindex.model import DAY_S
-from reindex.ports import Clock
+from reindex.opening import Stores
 from reindex.stores.cache import VectorCache
 from reindex.stores.index import GenerationTable
 from reindex.stores.lance import TableMissingError
-from reindex.stores.ledger import FILE as LEDGER_FILE
-from reindex.stores.ledger import Ledger
-from reindex.stores.lock import Lock, writer_lock
 from reindex.stores.manifests import table_files, table_folder, tables_on_disk
-from reindex.stores.pointer import Pointer, Published
+from reindex.stores.pointer import Published
 from reindex.stores.snapshot import Snapshot
-from reindex.stores.sqlite import CorruptDatabaseError, set_aside
 
 
 class FilesState(StrEnum):
@@ -31,36 +23,23 @@ class FilesState(StrEnum):
     TOUCHED = "touched"  # one that was known good is gone, or another
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a writer is told of the world: time, whom to warn, how long readers keep a version."""
-
-    clock: Clock
-    warn: Callable[[str], None]
-    reader_grace_s: float
-
-
 class Writer:
-    """The stores of a data directory. `generation` is the one that passes work on."""
+    """One generation, open for writing; several may be open over the same stores."""
 
-    def __init__(
-        self, data_dir: Path, lock: Lock, ledger: Ledger, cache: VectorCache, around: Surroundings
-    ) -> None:
-        self.data_dir = data_dir
-        self._lock = lock
-        self.ledger = ledger
-        self.cache = cache
-        self.clock = around.clock
-        self.warn = around.warn
-        self.pointer = Pointer(data_dir)
-        self.generation: Generation | None = None
-        self._reader_grace_s = around.reader_grace_s
+    def __init__(self, stores: Stores, generation: Generation | None = None) -> None:
+        self.stores = stores
+        self.data_dir = stores.data_dir
+        self.ledger = stores.ledger
+        self.clock = stores.clock
+        self.warn = stores.warn
+        self.pointer = stores.pointer
+        self.generation = generation
         self._table: GenerationTable | None = None
 
     @property
-    def today(self) -> int:
-        """Days since the epoch, for the cache's size limit."""
-        return int(self.clock.now() // DAY_S)
+    def cache(self) -> VectorCache:
+        """The stores' own: it may be replaced when it turns out to be damaged."""
+        return self.stores.cache
 
     @property
     def data_commits(self) -> int:
@@ -77,7 +56,7 @@ class Writer:
         Ask for it anew before each change: DiskError tells that the data directory is not ours any more.
         """
         assert self.generation is not None, "no generation is open"
-        self._lock.check()
+        self.stores.lock.check()
         if self._table is None:
             dimensions = self.generation.recipe.space.dimensions
             self._table = GenerationTable.open(self.data_dir, self.generation.table, dimensions)
@@ -85,7 +64,7 @@ class Writer:
 
     def start_generation(self, recipe: Recipe) -> Generation:
         """A new generation with an empty table and an empty record. Its table's name was never used."""
-        self._lock.check()
+        self.stores.lock.check()
         number = self._next_number()
         name = f"g{number}"
         table = GenerationTable.create(self.data_dir, name, recipe.space.dimensions)
@@ -107,12 +86,12 @@ class Writer:
         """Send readers to the version that the ledger vouches for: the fifth commit."""
         generation = self.generation
         assert generation is not None, "no generation is open"
-        self._lock.check()
+        self.stores.lock.check()
         now = self.clock.now()
         with self.ledger.transaction():
             if generation.state is not GenerationState.LIVE:
                 generation = self.ledger.generations.change_state(generation, GenerationState.LIVE, now)
-            self.ledger.generations.record_publish(generation, now, now - self._reader_grace_s)
+            self.ledger.generations.record_publish(generation, now, now - self.stores.reader_grace_s)
             self.record_files()
         self.generation = generation
         self.pointer.write(published_from(generation, now))
@@ -134,7 +113,7 @@ class Writer:
     def oldest_version_in_reach(self) -> int:
         """The oldest version of the live table that a reader may still be pinned to."""
         assert self.generation is not None, "no generation is open"
-        since = self.clock.now() - self._reader_grace_s
+        since = self.clock.now() - self.stores.reader_grace_s
         reachable = self.ledger.generations.versions_in_reach(self.generation.number, since)
         return min([*reachable, self.generation.version])
 
@@ -197,17 +176,6 @@ class Writer:
         if found != recorded:
             raise TableMissingError(f"table {self.generation.table} has {found} rows, not {recorded}")
 
-    def replace_cache(self, damage: CorruptDatabaseError) -> None:
-        """The cache turned out to be damaged: set it aside and go on with a new one."""
-        self.cache.close()
-        aside = set_aside(damage.path, int(self.clock.now()))
-        self.warn(f"{damage.message}; it was set aside as {aside.name}")
-        self.cache = VectorCache.open(self.data_dir, self.clock.now())
-
-    def close(self) -> None:
-        self.cache.close()
-        self.ledger.close()
-
     def _next_number(self) -> int:
         numbers = [generation.number for generation in self.ledger.generations.all()]
         numbers += [int(name[1:]) for name in tables_on_disk(self.data_dir) if name[1:].isdigit()]
@@ -215,21 +183,6 @@ class Writer:
             published = self.pointer.read()
             numbers += [published.generation] if published is not None else []
         return max([0, *numbers]) + 1
-
-
-@contextlib.contextmanager
-def open_stores(data_dir: Path, command: str, around: Surroundings) -> Iterator[Writer]:
-    """Take the lock and open the stores, as the last run left them. Raises LockedError and StoreError."""
-    now = around.clock.now()
-    with writer_lock(data_dir, command, now) as lock:
-        ledger = _open_ledger(data_dir, around)
-        try:
-            cache = VectorCache.open(data_dir, now)
-        except BaseException:
-            ledger.close()
-            raise
-        with contextlib.closing(Writer(data_dir, lock, ledger, cache, around)) as writer:
-            yield writer
 
 
 def published_from(generation: Generation, now: float) -> Published:
@@ -242,12 +195,3 @@ def published_from(generation: Generation, now: float) -> Published:
         recipe=generation.recipe,
         published_at=now,
     )
-
-
-def _open_ledger(data_dir: Path, around: Surroundings) -> Ledger:
-    try:
-        return Ledger.open(data_dir)
-    except CorruptDatabaseError as error:
-        aside = set_aside(data_dir / LEDGER_FILE, int(around.clock.now()))
-        around.warn(f"{error.message}; it was set aside as {aside.name}")
-        return Ledger.open(data_dir)
