@@ -16,7 +16,7 @@ import numpy as np
 
 from indexing import Project, Silent, cpu_s, peak_rss_mb, warm_stores
 from parts import Parts
-from reindex import syncing
+from reindex import passes, syncing
 from reindex.app import App
 from reindex.changes import Changes
 from reindex.core.diff import Plan
@@ -213,7 +213,7 @@ def told(project: Project) -> Iterator[None]:
 
     with (
         mock.patch.object(syncing, "observe", observe),
-        mock.patch.object(syncing, "find_changes", find_changes),
+        mock.patch.object(passes, "find_changes", find_changes),
     ):
         yield
 

@@ -85,7 +85,14 @@ def sqlite(repeats: int, documents: int, vectors: int) -> dict:
             found["record"].append(
                 _timed(
                     lambda r=recorded: ledger.record(
-                        generation, version=1, manifest="m", upserts=r, deletes=(), job=None, now=1.0
+                        generation,
+                        version=1,
+                        manifest="m",
+                        upserts=r,
+                        deletes=(),
+                        job=None,
+                        now=1.0,
+                        heals=True,
                     )
                 )
             )

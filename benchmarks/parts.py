@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 from unittest import mock
 
-from reindex import app, pipeline, recovery, syncing, writer
+from reindex import app, passes, pipeline, recovery, syncing, writer
 from reindex.preparing import Preparer
 from reindex.stores.cache import VectorCache
 from reindex.stores.index import GenerationTable
@@ -25,8 +25,8 @@ ACTS: dict[str, list[tuple[Any, str]]] = {
     "open cache": [(VectorCache, "open")],
     "recover": [(recovery, "recover")],
     "observe": [(syncing, "observe")],
-    "find changes": [(syncing, "find_changes")],
-    "remember": [(syncing, "remember")],
+    "find changes": [(passes, "find_changes")],
+    "remember": [(passes, "remember")],
     "open table": [(GenerationTable, "open")],
     "check rows": [(writer.Writer, "check_rows")],
     "load tokenizer": [(app.App, "preparer")],
@@ -42,9 +42,9 @@ ACTS: dict[str, list[tuple[Any, str]]] = {
     "vector index": [(GenerationTable, "build_vector_index")],
     "optimise": [(GenerationTable, "optimise")],
     "prune": [(GenerationTable, "prune")],
-    "upkeep": [(syncing, "maintain")],
+    "upkeep": [(passes, "maintain")],
     "record files": [(writer.Writer, "record_files")],
-    "complete": [(syncing, "_complete")],
+    "complete": [(syncing, "complete")],
     "pipeline": [(pipeline.Pipeline, "run")],
 }
 

@@ -26,6 +26,7 @@ import measures_edits
 import measures_floors
 import measures_load
 import measures_peers
+import measures_rebuild
 import publish
 import scale
 from harness import HERE, Context, Row, progress
@@ -44,6 +45,7 @@ MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
     "replay": measures_floors.replay,
     "retrieval": measures_edits.retrieval,
     "scale": scale.scale,
+    "rebuild": measures_rebuild.rebuild,
     "peers-edits": measures_peers.edits,
     "peers-nothing": measures_peers.nothing,
     "peers-killed": measures_peers.killed,

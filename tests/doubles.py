@@ -15,16 +15,21 @@ from unittest import mock
 
 import numpy as np
 
+import reindex.writer
 from reindex.app import App
 from reindex.core.identity import document_id, embedding_key
+from reindex.embedding import CANARY_TEXT
 from reindex.errors import EmbeddingError
+from reindex.maintenance import collect_garbage
 from reindex.parsers.process import ParserProcess
+from reindex.rebuilding import RebuildOptions, rebuild
 from reindex.search import Reader
 from reindex.settings import (
     ChunkingSettings,
     EmbeddingSettings,
     IndexSettings,
     ParsingSettings,
+    PromotionSettings,
     Settings,
     SourceSettings,
 )
@@ -37,6 +42,7 @@ from reindex.stores.job_rows import JobRows
 from reindex.stores.ledger import Ledger
 from reindex.stores.pointer import Pointer
 from reindex.stores.snapshot import Snapshot
+from reindex.switching import promote_generation, rollback
 from reindex.syncing import sync
 from reindex.verifying import run_verify
 from reindex.writer import Writer
@@ -56,7 +62,8 @@ class HashEmbedder:
     """A model that is no model: one for all openings of a store, so that it knows what was paid twice."""
 
     def __init__(self):
-        self.sent = Counter()
+        self.sent = Counter()  # each text, whatever the space
+        self.spaces = {}  # dimensions -> the same of that space
         self.batches = []
         self.is_down = False
         self.refuses = frozenset()
@@ -67,7 +74,11 @@ class HashEmbedder:
 
     @property
     def paid_twice(self):
-        return {text: count for text, count in self.sent.items() if count > 1}
+        """The texts that were sent more than once in one space: how often in that one."""
+        twice = Counter()
+        for sent in self.spaces.values():
+            twice |= Counter({text: count for text, count in sent.items() if count > 1})
+        return twice
 
 
 class _Lane:
@@ -81,7 +92,9 @@ class _Lane:
         refused = self._log.refuses.intersection(texts)
         if refused:
             raise EmbeddingError(f"refused: {min(refused)[:20]!r}")
-        self._log.sent.update(texts)
+        billed = [text for text in texts if text != CANARY_TEXT]
+        self._log.sent.update(billed)
+        self._log.spaces.setdefault(self._dimensions, Counter()).update(billed)
         self._log.batches.append(list(texts))
         return hash_vectors(texts, self._dimensions)
 
@@ -141,6 +154,10 @@ UPKEEP = {
     "job state": (JobRows, "change_state"),
     "complete": (VectorCache, "mark_complete"),
     "files": (Writer, "record_files"),
+    "promote": (GenerationRows, "promote"),
+    "behind": (GenerationRows, "record_behind"),
+    "indices": (GenerationTable, "create_indices"),
+    "remove table": (reindex.writer, "remove_table"),
 }
 POINTS = [f"{side} {name}" for name in COMMITS for side in ("before", "after")]
 
@@ -232,6 +249,39 @@ class House:
     def sync(self, *, accept_deletes=False):
         self.told = Told()
         return sync(self.app, self.told, accept_deletes=accept_deletes)
+
+    def rebuild(self, **options):
+        self.told = Told()
+        return rebuild(self.app, self.told, RebuildOptions(**options))
+
+    def rollback(self, *, force=False):
+        self.told = Told()
+        return rollback(self.app, self.told, force=force)
+
+    def promote(self, number, *, force=False):
+        self.told = Told()
+        return promote_generation(self.app, self.told, number, force=force)
+
+    def collect_garbage(self):
+        with self.app.writer("gc", lambda _: None) as writer:
+            return collect_garbage(writer, self.settings)
+
+    def with_dimensions(self, dimensions):
+        """Another embedding space from now on."""
+        embedding = replace(self.settings.embedding, dimensions=dimensions)
+        self.settings = replace(self.settings, embedding=embedding)
+        return self
+
+    def with_probes(self, text, min_recall=0.0):
+        """The probe file of the gate."""
+        path = self.docs.parent / "probes.toml"
+        path.write_text(text)
+        self.settings = replace(self.settings, promotion=PromotionSettings(path, min_recall))
+
+    def states(self):
+        """Number -> state of every generation."""
+        with self.app.ledger() as ledger:
+            return {} if ledger is None else {g.number: g.state.value for g in ledger.generations.all()}
 
     def verify(self, *, deep=False):
         """With an embedder of its own: what verify embeds again to compare is not paid for the index."""

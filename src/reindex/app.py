@@ -108,19 +108,34 @@ class App:
             return ModelCatalog(self.base_dir, ledger.note)
         return ModelCatalog(self.base_dir, ledger.note, ledger.record_note)
 
-    def preparer(self, recipe: Recipe, catalog: ModelCatalog, sources: Mapping[str, FileSource]) -> Preparer:
-        """What makes documents ready by a recipe. Loads the tokenizer, not the model."""
+    def preparer(
+        self,
+        recipe: Recipe,
+        catalog: ModelCatalog,
+        sources: Mapping[str, FileSource],
+        parser: ParserProcess | None = None,
+    ) -> Preparer:
+        """What makes documents ready by a recipe; `parser` is another than this App's own, for a second pass
+        at the same time. Loads the tokenizer, not the model.
+        """
         from reindex.embedders.tokenizer import ModelTokenizer
-        from reindex.parsers.process import ParserProcess
         from reindex.preparing import Preparer
 
-        if self.parser is None or self.parser.is_closed:
-            self.parser = ParserProcess(self.settings.parsing)
+        if parser is None:
+            if self.parser is None or self.parser.is_closed:
+                self.parser = self.new_parser()
+            parser = self.parser
         model = catalog.find_for(recipe)
         tokenizer = self._tokenizers.get(model.tokenizer_digest)
         if tokenizer is None:
             tokenizer = self._tokenizers[model.tokenizer_digest] = ModelTokenizer(model.tokenizer_file)
-        return Preparer(sources, self.parser, recipe, tokenizer, tokenizer.special_tokens, self.clock)
+        return Preparer(sources, parser, recipe, tokenizer, tokenizer.special_tokens, self.clock)
+
+    def new_parser(self) -> ParserProcess:
+        """Another process that parses; its owner closes it."""
+        from reindex.parsers.process import ParserProcess
+
+        return ParserProcess(self.settings.parsing)
 
     def embedder(
         self, recipe: Recipe, catalog: ModelCatalog, say: Callable[[str], None] = lambda _: None

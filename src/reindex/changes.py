@@ -43,10 +43,15 @@ def find_changes(
     *,
     accept_deletes: bool,
     now: float,
+    failures: Mapping[DocumentName, Failure] | None = None,
 ) -> Changes:
-    """Compare a look at the disk with what a generation holds (nothing, without ledger or generation)."""
+    """Compare a look at the disk with what a generation holds (nothing, without ledger or generation).
+
+    `failures` are those that this generation's documents wait for; None: those that the ledger has.
+    """
     recorded = _recorded(ledger, generation)
-    failures = ledger.failures.all() if ledger is not None else {}
+    if failures is None:
+        failures = ledger.failures.all() if ledger is not None else {}
     unreadable = dict(observation.unreadable)
     for scan in observation.scans.values():
         unreadable |= unknown_documents(scan, list(recorded))
@@ -60,9 +65,7 @@ def find_changes(
         observation.revisions,
         recorded,
         kept=held | set(unreadable) | observation.unstable,
-        dead={
-            f.name: Recorded(f.revision, f.parser) for f in failures.values() if f.permanent and f.revision
-        },
+        dead=_dead(failures.values()),
         parser_of=document_parser,
     )
     if not accept_deletes:
@@ -88,6 +91,10 @@ def _recorded(ledger: Ledger | None, generation: int | None) -> dict[DocumentNam
     if ledger is None or generation is None:
         return {}
     return {name: Recorded(*found) for name, found in ledger.documents.revisions(generation).items()}
+
+
+def _dead(failures: Iterable[Failure]) -> dict[DocumentName, Recorded]:
+    return {f.name: Recorded(f.revision, f.parser) for f in failures if f.permanent and f.revision}
 
 
 def _root_holds(

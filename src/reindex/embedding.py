@@ -54,7 +54,8 @@ def embed_missing(
     dimensions = writer.generation.recipe.space.dimensions
     result = Embedded()
     rejected_before = writer.cache.rejected
-    result.vectors = writer.cache.get(list(texts), dimensions)
+    since = writer.generation.number if writer.generation.is_fresh else 0
+    result.vectors = writer.cache.get(list(texts), dimensions, since_generation=since)
     if writer.cache.rejected > rejected_before:
         _rescue_from_table(writer, texts, result)
     writer.cache.touch(list(result.vectors), writer.stores.today)
@@ -93,7 +94,8 @@ def _embed_batch(
         return
     keys = [key for key, _ in batch]
     tokens = sum(text.tokens for _, text in batch)
-    writer.cache.put(keys, vectors, writer.stores.today)
+    newest = writer.ledger.generations.newest()
+    writer.cache.put(keys, vectors, writer.stores.today, newest_generation=newest)
     writer.ledger.jobs.add_spend(Lane.LOCAL, len(batch), tokens, 0.0)
     result.vectors.update(zip(keys, vectors, strict=True))
     result.texts_sent += len(batch)

@@ -1,5 +1,7 @@
 """Do a table's rows hold what its layouts promise, and do its indices find them? For verify and repair."""
 
+import hashlib
+import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +103,16 @@ def vectors_unlike_the_cache(snapshot: Snapshot, cache: VectorCache) -> list[str
             wrong += _unlike(part, cache, snapshot)
             part = []
     return wrong + _unlike(part, cache, snapshot)
+
+
+def sampled_chunks(snapshot: Snapshot, count: int) -> list[StoredChunk]:
+    """So many chunks from all over the table (all, if there are fewer): others for every version, and the
+    same ones for the same version.
+    """
+    version = b"%d " % snapshot.published.version
+    ids = (chunk_id for layout in snapshot.layouts() for chunk_id in layout.chunk_ids())
+    chosen = set(heapq.nsmallest(count, ids, lambda i: hashlib.sha256(version + i.encode()).digest()))
+    return [chunk.on_its_own() for chunk in snapshot.chunks() if chunk.chunk_id in chosen]
 
 
 def chunks_not_found(snapshot: Snapshot, sample: Sequence[StoredChunk]) -> list[tuple[DocumentName, str]]:

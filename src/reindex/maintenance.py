@@ -1,20 +1,20 @@
 """Upkeep of the live table, between passes only: indices, compaction, pruning. Decided by statistics."""
 
 import math
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from reindex.core.generations import GenerationState
+from reindex.core.generations import TABLE_STATES, Generation, GenerationState
 from reindex.core.identity import unpack_keys
 from reindex.core.jobs import OPEN_STATES, JobState, Lane
 from reindex.model import EmbeddingKey
+from reindex.recovery import recover_beside
 from reindex.settings import Settings
 from reindex.stores.index import PRUNE_MARGIN_S
 from reindex.stores.manifests import (
     prunable_versions,
-    table_files,
-    table_folder,
+    remove_table,
+    table_bytes,
     tables_on_disk,
     versions_on_disk,
 )
@@ -56,7 +56,7 @@ def maintain(writer: Writer, settings: Settings) -> None:
         writer.adopt_version()
     oldest = writer.oldest_version_in_reach()
     name = writer.table().name
-    on_disk = sum(size for size, _ in table_files(writer.data_dir, name).values())
+    on_disk = table_bytes(writer.data_dir, name)
     found = prunable_versions(writer.data_dir, name, oldest, PRUNE_MARGIN_S)
     if found >= versions_max(on_disk, statistics.live_bytes):
         writer.table().prune(oldest, orphans=False)
@@ -85,7 +85,8 @@ def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
     models that no generation has, and vectors over the cache's limit that no kept generation uses.
     """
     before = folder_bytes(writer.data_dir)
-    versions_removed = _prune_live_table(writer)
+    _drop_old_generations(writer, settings.index.keep_generations)
+    versions_removed = _prune_tables(writer)
     tables_removed = _remove_unknown_tables(writer)
     evicted = 0
     if settings.embedding.cache_max_gb:
@@ -122,32 +123,55 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
-def _prune_live_table(writer: Writer) -> int:
-    generation = writer.generation
-    if generation is None or generation.state is not GenerationState.LIVE:
-        return 0
-    before = len(versions_on_disk(writer.data_dir, generation.table))
-    writer.table().prune(writer.oldest_version_in_reach(), orphans=True)
+def _prune_tables(writer: Writer) -> int:
+    """Old versions of the live table, and of those that are kept for a rollback."""
+    removed = _prune(writer) if writer.is_live else 0
+    for generation in writer.ledger.generations.all():
+        if generation.state is GenerationState.RETIRED:
+            beside = Writer(writer.stores, generation)
+            recover_beside(beside)
+            removed += _prune(beside) if beside.generation is not None else 0
+    return removed
+
+
+def _prune(writer: Writer) -> int:
+    table = writer.table()
+    before = len(versions_on_disk(writer.data_dir, table.name))
+    table.prune(writer.oldest_version_in_reach(), orphans=True)
     writer.adopt_version()
-    return max(0, before - len(versions_on_disk(writer.data_dir, generation.table)))
+    return max(0, before - len(versions_on_disk(writer.data_dir, table.name)))
+
+
+def _drop_old_generations(writer: Writer, keep: int) -> None:
+    """Retired ones that are more than are to be kept, beside the live one, and that no reader can be on."""
+    retired = [g for g in writer.ledger.generations.all() if g.state is GenerationState.RETIRED]
+    retired.sort(key=lambda generation: generation.promoted_at or 0.0, reverse=True)
+    for generation in retired[keep - 1 :]:
+        if not _is_in_reach(writer, generation):
+            Writer(writer.stores).drop_unread(generation)
+
+
+def _is_in_reach(writer: Writer, generation: Generation) -> bool:
+    """Whether the pointer left it so lately that a reader may still be on it."""
+    since = writer.clock.now() - writer.stores.reader_grace_s
+    return bool(writer.ledger.generations.versions_in_reach(generation.number, since))
 
 
 def _remove_unknown_tables(writer: Writer) -> int:
-    """Tables that no generation of the ledger claims (a crash while one was made), and lost ones; but never
-    the one that readers are sent to: it may be given up, and its successor not be published yet.
+    """Tables that no generation of the ledger claims (a crash while one was made), and lost or dropped ones;
+    but never one that readers may be on: the pointer names it, or left it lately.
     """
     generations = writer.ledger.generations.all()
-    claimed = {g.table for g in generations if g.state not in {GenerationState.LOST, GenerationState.DROPPED}}
+    claimed = {g.table for g in generations if g.state in TABLE_STATES or _is_in_reach(writer, g)}
     published = writer.pointer.read()
     if published is not None:
         claimed.add(published.table)
     doomed = [name for name in tables_on_disk(writer.data_dir) if name not in claimed]
     for name in doomed:
-        shutil.rmtree(writer.data_dir / table_folder(name))
+        remove_table(writer.data_dir, name)
     for generation in generations:
         if generation.state is GenerationState.LOST and generation.table not in claimed:
-            writer.ledger.documents.replace_all(generation.number, {})
-            writer.ledger.generations.change_state(generation, GenerationState.DROPPED, writer.clock.now())
+            Writer(writer.stores).drop_unread(generation)
     return len(doomed)
 
 
@@ -155,11 +179,7 @@ def _remove_unused_encoders(writer: Writer) -> int:
     from reindex.embedders.onnx_files import OnnxFiles  # numpy and onnxruntime, for this command only
 
     files = OnnxFiles(writer.data_dir)
-    spaces = [
-        g.recipe.space
-        for g in writer.ledger.generations.all()
-        if g.state not in {GenerationState.LOST, GenerationState.DROPPED}
-    ]
+    spaces = [g.recipe.space for g in writer.ledger.generations.all() if g.state in TABLE_STATES]
     wanted = {files.folder_of(space.model_digest, space.precision) for space in spaces}
     return files.remove_others(wanted, writer.clock.now())
 

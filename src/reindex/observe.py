@@ -68,6 +68,13 @@ def observe(
     return observation
 
 
+def changed_between(before: Observation, after: Observation) -> set[DocumentName]:
+    """The documents that two looks did not find alike: they may have been anything in between."""
+    names = before.revisions.keys() | after.revisions.keys()
+    changed = {name for name in names if before.revisions.get(name) != after.revisions.get(name)}
+    return changed | before.unstable | after.unstable
+
+
 def read_when_quiet(source: FileSource, path: str) -> FileContent:
     """Read a file, a few times over if it is being written. Raises UnstableFileError when it stays so."""
     wait_s = UNSTABLE_WAIT_S

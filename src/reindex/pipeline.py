@@ -8,7 +8,7 @@ applies the last. Ledger, cache and pointer belong to this thread alone. A crash
 repaired by `recovery.recover`, and the next pass goes on from there.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -43,7 +43,9 @@ class _Applying:
 
 
 class Pipeline:
-    """One pass over one generation."""
+    """One pass over one generation. `failed` is told of the documents that failed, and `meanwhile` is called
+    every now and then, between commits: other work may be done in it.
+    """
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class Pipeline:
         batch_tokens: int,
         progress: Progress,
         report: PassReport,
+        failed: Callable[[Sequence[Failure]], None],
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self._writer = writer
         self._preparer = preparer
@@ -63,6 +67,8 @@ class Pipeline:
         self._batch_tokens = batch_tokens
         self._progress = progress
         self._report = report
+        self._failed = failed
+        self._meanwhile = meanwhile
         self._failures: list[Failure] = []
         self._applying: _Applying | None = None
         self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
@@ -83,7 +89,14 @@ class Pipeline:
         work = [*plan.moved, *plan.changed, *sorted(plan.added, key=lambda name: (sizes[name], name))]
         self._progress.phase("indexing", sum(sizes.values()), "B")
         commits_before = self._writer.data_commits
-        prepared = ahead(work, self._preparer.prepare, _weight, self._window_chunks, self._preparer.cancel)
+        prepared = ahead(
+            work,
+            self._preparer.prepare,
+            _weight,
+            self._window_chunks,
+            cancel=self._preparer.cancel,
+            idle=self._meanwhile,
+        )
         with ThreadPoolExecutor(1, thread_name_prefix="apply") as applier, closing(prepared):
             try:
                 for window in self._windows(prepared, plan):
@@ -98,7 +111,7 @@ class Pipeline:
 
     def _finish(self, plan: Plan) -> None:
         self._settle(plan)
-        self._writer.ledger.failures.record(self._failures)
+        self._failed(self._failures)
 
     @property
     def _generation(self) -> Generation:
@@ -115,6 +128,7 @@ class Pipeline:
         for name in plan.deleted:
             window.add_gone(name, recorded(self._generation.number, name))
         for name, document in prepared:
+            self._meanwhile()
             if name in plan.moved:
                 window.add_gone(plan.moved[name], recorded(self._generation.number, plan.moved[name]))
             if isinstance(document, Failure):
@@ -159,6 +173,7 @@ class Pipeline:
         def advance(sent_texts: int, sent_tokens: int) -> None:
             nonlocal moved_bytes, done_tokens
             self._settle(plan, is_waiting=False)
+            self._meanwhile()
             done_tokens += sent_tokens
             now = window.size_bytes * done_tokens // total_tokens
             self._progress.advance(now - moved_bytes)
@@ -183,6 +198,7 @@ class Pipeline:
             deletes=window.gone,
             job=embedded.job,
             now=self._writer.clock.now(),
+            heals=not self._writer.is_beside,
         )
 
     def _count(self, window: Window, embedded: Embedded, plan: Plan) -> None:

@@ -68,9 +68,10 @@ def make_plan(app: App, progress: Progress) -> PlanReport:
                 unread += prepared is None
                 failed += prepared is not None
         cached = _cached(app, list(texts))
-    notices = [] if live is None or wanted.fingerprint == live.recipe.fingerprint else [
-        recipe_notice(live.number, live.recipe, wanted)
-    ]  # fmt: skip
+        notices = []
+        if ledger is not None and live is not None and wanted.fingerprint != live.recipe.fingerprint:
+            tokens = ledger.documents.tokens(live.number)
+            notices.append(recipe_notice(live.number, live.recipe, wanted, tokens))
     to_embed = [key for key in texts if key not in cached]
     plan = changes.plan
     return PlanReport(

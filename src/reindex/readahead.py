@@ -16,13 +16,16 @@ def ahead(
     work: Callable[[T], R],
     weigh: Callable[[R], int],
     limit: int,
+    *,
     cancel: Callable[[], None] = lambda: None,
+    idle: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[T, R], None, None]:
     """Yield (item, work(item)) in order. A thread of its own does the work, and waits while the results that
     nobody took yet weigh `limit` or more together.
 
     What `work` raises is raised here, at its place in the order. Close the generator to end the thread early:
-    `cancel` is called then, so that the item in hand need not be waited for.
+    `cancel` is called then, so that the item in hand need not be waited for. `idle` is called twice a second
+    while there is nothing to take.
     """
     results: _Results[tuple[T, R]] = _Results(limit)
 
@@ -40,7 +43,7 @@ def ahead(
     thread = Thread(target=run, name="prepare", daemon=True)
     try:
         thread.start()
-        yield from results.take_all()
+        yield from results.take_all(idle)
     finally:
         if results.stop():
             cancel()
@@ -83,16 +86,19 @@ class _Results(Generic[T]):
             self._changed.notify_all()
             return not self._is_over
 
-    def take_all(self) -> Generator[T, None, None]:
+    def take_all(self, idle: Callable[[], None]) -> Generator[T, None, None]:
         while True:
             with self._changed:
-                while not (self._waiting or self._is_over):
-                    self._changed.wait(_LOOK_S)
-                if not self._waiting:
-                    break
-                result, weight = self._waiting.popleft()
-                self._weight -= weight
-                self._changed.notify_all()
-            yield result
+                is_there = self._changed.wait_for(lambda: bool(self._waiting) or self._is_over, _LOOK_S)
+                if is_there:
+                    if not self._waiting:
+                        break
+                    result, weight = self._waiting.popleft()
+                    self._weight -= weight
+                    self._changed.notify_all()
+            if is_there:
+                yield result
+            else:
+                idle()
         if self._error is not None:
             raise self._error

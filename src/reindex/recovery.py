@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 
-from reindex.core.generations import Generation, GenerationState
+from reindex.core.generations import TABLE_STATES, Generation, GenerationState
 from reindex.errors import NewerFormatError, StoreError
 from reindex.stores.document_rows import recorded_from
 from reindex.stores.manifests import manifest_path, versions_on_disk
@@ -31,6 +31,17 @@ def recover(writer: Writer) -> None:
     _align_pointer(writer, published)
     if not writer.cache.is_complete:
         _refill_cache(writer)
+
+
+def recover_beside(writer: Writer) -> None:
+    """The same for a generation that readers are not on: it agrees with its table afterwards, or is given up
+    (then the writer has none).
+    """
+    before = writer.generation
+    assert before is not None, "there is one to recover"
+    state = writer.state_of_files(before)
+    _align_table(writer, before, None)
+    _check_files(writer, before, state)
 
 
 def _open_generation(generations: Sequence[Generation]) -> Generation | None:
@@ -74,7 +85,7 @@ def _adopt_pointer(writer: Writer, published: Published) -> None:
     """The ledger is lost, or older than the pointer: take the published table as it is."""
     known = {generation.number: generation for generation in writer.ledger.generations.all()}
     generation = known.get(published.generation)
-    if generation is not None and generation.state is GenerationState.LOST:
+    if generation is not None and generation.state in {GenerationState.LOST, GenerationState.DROPPED}:
         return
     writer.warn("the ledger was lost: its record is made again from the published table")
     adopted = generation or Generation(
@@ -86,9 +97,14 @@ def _adopt_pointer(writer: Writer, published: Published) -> None:
         manifest=published.manifest,
         created_at=published.published_at,
         promoted_at=writer.clock.now(),
+        promoted_by="recovery",
+        behind=published.behind,
     )
     writer.open_generation(adopted)
     _record_from_rows(writer, adopted, published.version, is_known=generation is not None)
+    if writer.generation is not None and not writer.is_live:
+        now = writer.clock.now()
+        writer.generation = writer.ledger.generations.promote(writer.generation, now, "recovery")
 
 
 def _record_from_rows(writer: Writer, generation: Generation, version: int, *, is_known: bool) -> None:
@@ -210,21 +226,34 @@ def _read_pointer(writer: Writer) -> Published | None:
 def _refill_cache(writer: Writer) -> None:
     """The cache is new: the table's rows carry keys and vectors, so that nothing is paid for again.
 
-    It was all that knew better: what can't be a vector is left out, and the table made again without it.
+    It was all that knew better: what can't be a vector is left out, and the table made again without it. The
+    other generations' tables are asked too, because their vectors may be of other spaces; the live one comes
+    last, so that where they differ its own are kept.
     """
-    generation = writer.generation
-    if generation is not None:
-        from reindex.vectors import are_unit
-
-        is_sound = True
-        for keys, vectors in writer.table().vectors():
-            sound = are_unit(vectors)
-            is_sound = is_sound and bool(sound.all())
-            writer.cache.put(list(compress(keys, sound)), vectors[sound], writer.stores.today)
-        writer.warn(f"the vector cache was filled again from the index: {writer.cache.count()} vectors")
-        if not is_sound:
-            writer.give_up_table(generation)
+    number = writer.generation.number if writer.generation is not None else None
+    for other in writer.ledger.generations.all():
+        if other.number != number and other.state in TABLE_STATES:
+            beside = Writer(writer.stores, other)
+            recover_beside(beside)
+            if beside.generation is not None:
+                _refill_from(beside, beside.generation)
+    if writer.generation is not None:
+        _refill_from(writer, writer.generation)
+    if vectors := writer.cache.count():
+        writer.warn(f"the vector cache was filled again from the index: {vectors} vectors")
     writer.cache.mark_complete()
+
+
+def _refill_from(writer: Writer, generation: Generation) -> None:
+    from reindex.vectors import are_unit
+
+    is_sound = True
+    for keys, vectors in writer.table().vectors():
+        sound = are_unit(vectors)
+        is_sound = is_sound and bool(sound.all())
+        writer.cache.put(list(compress(keys, sound)), vectors[sound], writer.stores.today)
+    if not is_sound:
+        writer.give_up_table(generation)
 
 
 def _is_on_disk(writer: Writer, published: Published) -> bool:

@@ -47,6 +47,15 @@ class PassReport:
     notices: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
+    def add_work_of(self, other: "PassReport") -> None:
+        """What another pass embedded and wrote, and said, beside this one."""
+        self.chunks.embedded += other.chunks.embedded
+        self.chunks.rows_written += other.chunks.rows_written
+        self.tokens_embedded += other.tokens_embedded
+        self.cost_usd += other.cost_usd
+        self.commits += other.commits
+        self.notices += [notice for notice in other.notices if notice not in self.notices]
+
     @property
     def is_partial(self) -> bool:
         """Whether something is failed or held, also from an earlier run."""
@@ -75,3 +84,26 @@ class Progress(Protocol):
     def close(self) -> None:
         """No more will come."""
         ...
+
+
+class WarningsOnly:
+    """A Progress for work inside other work: what a person should know is passed on, and no more."""
+
+    def __init__(self, outer: Progress) -> None:
+        self._outer = outer
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Says nothing."""
+
+    def advance(self, amount: int) -> None:
+        """Says nothing."""
+
+    def count(self, *, documents: int, chunks: int) -> None:
+        """Says nothing."""
+
+    def warn(self, message: str) -> None:
+        """Passes it on."""
+        self._outer.warn(message)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from reindex.core.generations import Behind
 from reindex.core.identity import Recipe, document_id, embedding_key
 from reindex.core.layout import DocumentLayout, Place
 from reindex.core.ranking import reciprocal_rank_fusion
@@ -18,7 +19,7 @@ from reindex.model import DAY_S, DocumentName, EmbeddingKey
 from reindex.stores.cache import VectorCache
 from reindex.stores.lance import TableMissingError
 from reindex.stores.pointer import Pointer, Published
-from reindex.stores.snapshot import Candidate, Filter, Snapshot
+from reindex.stores.snapshot import Candidate, Filter, Snapshot, Snapshots
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector
@@ -57,7 +58,7 @@ class SearchResult:
     """An answer, wholly from one version of one generation.
 
     `degraded` says why the model could not take part, "" when it did as asked. `model` is the name by which
-    the generation's model was configured.
+    the generation's model was configured. `behind` is set after a rollback, until it has caught up.
     """
 
     hits: list[Hit]
@@ -66,6 +67,7 @@ class SearchResult:
     model: str = ""
     degraded: str = ""
     took_ms: float = 0.0
+    behind: Behind | None = None
 
 
 QueryEmbedder = Callable[[Recipe, str], "Vector"]
@@ -81,27 +83,39 @@ class Reader:
         self._embed_query = embed_query
         self._stamp: tuple[int, int, int] | None = None
         self._snapshot: Snapshot | None = None
+        self._snapshots = Snapshots(data_dir)
 
     def search(
         self, text: str, k: int = 10, mode: SearchMode = SearchMode.HYBRID, limits: Filter | None = None
     ) -> SearchResult:
         """The k best chunks. Raises NothingIndexedError, and ModelError in vector mode without a model."""
+        return self.with_snapshot(lambda snapshot: self.ask(snapshot, text, k, mode, limits))
+
+    def ask(
+        self,
+        snapshot: Snapshot,
+        text: str,
+        k: int = 10,
+        mode: SearchMode = SearchMode.HYBRID,
+        limits: Filter | None = None,
+    ) -> SearchResult:
+        """The same of one snapshot, by the model that its vectors were made with."""
         if k < 1:
             raise ConfigError(f"k = {k}: at least one hit must be asked for")
         started = time.perf_counter()
         text = text.encode("utf-8", "replace").decode("utf-8")  # a terminal may pass on broken bytes
-        limits = limits or Filter()
-
-        def answer(snapshot: Snapshot) -> SearchResult:
-            published = snapshot.published
-            vector, degraded = self._vector(published.recipe, text, mode)
-            hits = _answer(snapshot, text, vector, k, mode, limits)
-            took_ms = round((time.perf_counter() - started) * 1000, 3)
-            return SearchResult(
-                hits, published.generation, published.version, published.recipe.model, degraded, took_ms
-            )
-
-        return self.with_snapshot(answer)
+        published = snapshot.published
+        vector, degraded = self._vector(published.recipe, text, mode)
+        hits = _answer(snapshot, text, vector, k, mode, limits or Filter())
+        return SearchResult(
+            hits,
+            published.generation,
+            published.version,
+            published.recipe.model,
+            degraded,
+            took_ms=round((time.perf_counter() - started) * 1000, 3),
+            behind=published.behind,
+        )
 
     def published(self) -> Published:
         """What readers are to see now. Raises NothingIndexedError."""
@@ -116,12 +130,13 @@ class Reader:
             return use(self._current())
         except TableMissingError:
             self._stamp, self._snapshot = None, None
+            self._snapshots.forget()
             return use(self._current())
 
     def _current(self) -> Snapshot:
         stamp = self._pointer.stamp()
         if self._snapshot is None or stamp != self._stamp:
-            self._snapshot = Snapshot.open(self._data_dir, self.published())
+            self._snapshot = self._snapshots.open(self.published())
             self._stamp = stamp
         return self._snapshot
 

@@ -22,6 +22,8 @@ class StoreStatus:
     reasons: tuple[str, ...]
     live: Generation | None
     building: Generation | None
+    building_documents: int
+    building_chunks: int
     documents: int
     chunks: int
     pending: int
@@ -48,12 +50,18 @@ def store_status(app: App) -> StoreStatus:
             documents, chunks = ledger.documents.totals(live.number)
         pending = _pending(changes)
         reasons = (*_reasons(app, live, changes, pending), *_recipe_reason(app, ledger, live))
+        begun = ledger.generations.unfinished() if ledger is not None else None
+        begun_documents, begun_chunks = (0, 0)
+        if ledger is not None and begun is not None:
+            begun_documents, begun_chunks = ledger.documents.totals(begun.number)
         tokens, usd = ledger.jobs.spend() if ledger is not None else (0, 0.0)
         return StoreStatus(
             state=_state(app, live, changes),
             reasons=reasons,
             live=live,
-            building=ledger.generations.building() if ledger is not None else None,
+            building=begun,
+            building_documents=begun_documents,
+            building_chunks=begun_chunks,
             documents=documents,
             chunks=chunks,
             pending=len(pending),
@@ -75,8 +83,9 @@ def _recipe_reason(app: App, ledger: Ledger | None, live: Generation | None) -> 
         wanted = recipe_for(app.settings, app.catalog(ledger))
     except ReindexError as error:
         return [error.message]
-    same = wanted.fingerprint == live.recipe.fingerprint
-    return [] if same else [recipe_notice(live.number, live.recipe, wanted)]
+    if wanted.fingerprint == live.recipe.fingerprint:
+        return []
+    return [recipe_notice(live.number, live.recipe, wanted, ledger.documents.tokens(live.number))]
 
 
 def _state(app: App, live: Generation | None, changes: Changes) -> str:

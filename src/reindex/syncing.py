@@ -1,20 +1,18 @@
 """`sync`: one pass under the lock, with everything around it that a person wants to know."""
 
 import time
-from collections.abc import Mapping
 
 from reindex.app import App
-from reindex.changes import Changes, find_changes
-from reindex.core.generations import GenerationState
+from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
-from reindex.errors import ConfigError
-from reindex.maintenance import maintain, tidy_jobs
+from reindex.errors import ConfigError, ModelError
+from reindex.maintenance import tidy_jobs
 from reindex.observe import Observation, observe
-from reindex.pipeline import Pipeline, remember
+from reindex.passes import Surface, serve_pass
 from reindex.recovery import recover
 from reindex.report import PassReport, Progress
-from reindex.sources.files import FileSource, RootState
+from reindex.sources.files import RootState
 from reindex.stores.cache import FILE as CACHE_FILE
 from reindex.stores.lance import TableMissingError
 from reindex.stores.sqlite import CorruptDatabaseError
@@ -28,21 +26,58 @@ def sync(app: App, progress: Progress, *, accept_deletes: bool) -> PassReport:
     stays, and the next run goes on from there.
     """
     started = time.monotonic()
-    report = PassReport()
     with app.writer("sync", progress.warn) as writer:
-        tidy_jobs(writer)
-        sources = app.sources()
-        progress.phase("scanning", 0, "files")
-        observation = observe(list(sources.values()), writer.ledger.files, app.clock, progress.advance)
-        _report_sources(observation, writer, report)
-        try:
-            _run_pass(app, writer, sources, observation, progress, report, accept_deletes=accept_deletes)
-        except (TableMissingError, CorruptDatabaseError) as damage:
-            _replace_damaged(writer, damage)
-            _run_pass(app, writer, sources, observation, progress, report, accept_deletes=accept_deletes)
-        _complete(writer, report)
+        report = sync_with(app, writer, progress, accept_deletes=accept_deletes)
+        begun = writer.ledger.generations.unfinished()
+        if begun is not None:
+            report.notices.append(unfinished_notice(begun))
     report.duration_s = round(time.monotonic() - started, 3)
     return report
+
+
+def sync_with(
+    app: App,
+    writer: Writer,
+    progress: Progress,
+    *,
+    accept_deletes: bool = False,
+    wanted: Recipe | None = None,
+) -> PassReport:
+    """The same on stores that are open already. `wanted` is the recipe of a first generation, if it is to be
+    another than the settings ask for.
+    """
+    tidy_jobs(writer)
+    report = PassReport()
+    surface = Surface(app, app.sources(), app.catalog(writer.ledger, is_writable=True), progress, report)
+    progress.phase("scanning", 0, "files")
+    sources = list(surface.sources.values())
+    observation = observe(sources, writer.ledger.files, app.clock, progress.advance)
+    report_sources(observation, writer, report)
+    wanted = wanted or recipe_for(app.settings, surface.catalog)
+    try:
+        _run_pass(surface, writer, wanted, observation, accept_deletes=accept_deletes)
+    except (TableMissingError, CorruptDatabaseError) as damage:
+        _replace_damaged(writer, damage)
+        _run_pass(surface, writer, wanted, observation, accept_deletes=accept_deletes)
+    generation = writer.generation
+    if generation is not None and generation.recipe.fingerprint != wanted.fingerprint:
+        tokens = writer.ledger.documents.tokens(generation.number)
+        report.notices.append(recipe_notice(generation.number, generation.recipe, wanted, tokens))
+    complete(writer, report)
+    return report
+
+
+def unfinished_notice(begun: Generation) -> str:
+    """What to tell of a rebuild that was interrupted, or whose generation waits."""
+    if begun.state is GenerationState.READY:
+        return (
+            f"generation {begun.number} is whole and waits: `reindex generations promote {begun.number}`"
+            " sends readers to it, `reindex rebuild --abandon` drops it"
+        )
+    return (
+        f"generation {begun.number} is not done, and only the live one was synced:"
+        " `reindex rebuild` goes on with it, `reindex rebuild --abandon` drops it"
+    )
 
 
 def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabaseError) -> None:
@@ -60,62 +95,39 @@ def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabase
 
 
 def _run_pass(
-    app: App,
-    writer: Writer,
-    sources: Mapping[str, FileSource],
-    observation: Observation,
-    progress: Progress,
-    report: PassReport,
-    *,
-    accept_deletes: bool,
+    surface: Surface, writer: Writer, wanted: Recipe, observation: Observation, *, accept_deletes: bool
 ) -> None:
-    catalog = app.catalog(writer.ledger, is_writable=True)
-    recipe = _recipe(app, writer, catalog, report)
-    now = app.clock.now()
-    generation = writer.generation.number if writer.generation is not None else None
-    changes = find_changes(observation, writer.ledger, generation, accept_deletes=accept_deletes, now=now)
-    remember(writer, observation, changes, now)
-    _count_unworked(changes, report)
-    if changes.plan.is_empty and writer.generation is not None and _is_live(writer):
-        return
-    if writer.generation is None:
-        writer.start_generation(recipe)
-    writer.check_rows()
-    embedding = app.settings.embedding
-    pipeline = Pipeline(
-        writer,
-        app.preparer(recipe, catalog, sources),
-        app.embedder(recipe, catalog, report.notices.append),
-        window_chunks=embedding.window_chunks,
-        batch_tokens=embedding.batch_tokens,
-        progress=progress,
-        report=report,
-    )
-    pipeline.run(observation, changes)
-    progress.phase("upkeep", 0, "steps")
-    maintain(writer, app.settings)
+    recipe = _recipe(writer, wanted, surface.catalog)
+    serve_pass(surface, writer, recipe, observation, accept_deletes=accept_deletes)
 
 
-def _recipe(app: App, writer: Writer, catalog: ModelCatalog, report: PassReport) -> Recipe:
-    """The live generation's own recipe, and a difference is said; the settings' one when none is live."""
-    wanted = recipe_for(app.settings, catalog)
-    if writer.generation is not None and not _is_live(writer):
-        if wanted != writer.generation.recipe:
-            writer.drop_unpublished(writer.generation)  # nobody ever read it
-        return wanted
-    if writer.generation is None:
-        return wanted
-    live = writer.generation.recipe
-    if wanted.fingerprint != live.fingerprint:
-        report.notices.append(recipe_notice(writer.generation.number, live, wanted))
-    return live
+def _recipe(writer: Writer, wanted: Recipe, catalog: ModelCatalog) -> Recipe:
+    """The live generation's own recipe. When none is live: that of the one whose table was lost, or else what
+    is wanted.
+    """
+    generation = writer.generation
+    if generation is not None and writer.is_live:
+        return generation.recipe
+    recipe = _recipe_of_lost(writer, catalog) or wanted
+    if generation is not None and generation.recipe.fingerprint != recipe.fingerprint:
+        writer.drop_unread(generation)  # nobody ever read it
+    return recipe
 
 
-def _is_live(writer: Writer) -> bool:
-    return writer.generation is not None and writer.generation.state is GenerationState.LIVE
+def _recipe_of_lost(writer: Writer, catalog: ModelCatalog) -> Recipe | None:
+    """Of the generation that readers were on, when its table was lost: made again so, it costs nothing."""
+    lost = [g for g in writer.ledger.generations.all() if g.promoted_at and g.state is GenerationState.LOST]
+    if not lost:
+        return None
+    recipe = max(lost, key=lambda g: g.promoted_at or 0.0).recipe
+    try:
+        catalog.find_for(recipe)
+    except ModelError:
+        return None
+    return recipe
 
 
-def _report_sources(observation: Observation, writer: Writer, report: PassReport) -> None:
+def report_sources(observation: Observation, writer: Writer, report: PassReport) -> None:
     """A folder that can't be scanned is an error where nothing is known of it, and a hold where it is."""
     broken = {name: s for name, s in observation.scans.items() if s.root_state is not RootState.OK}
     if broken and len(broken) == len(observation.scans) and writer.generation is None:
@@ -130,18 +142,8 @@ def _report_sources(observation: Observation, writer: Writer, report: PassReport
         report.notices += [f"skipped {scan.source}:{p.path}: {p.reason}" for p in scan.skipped]
 
 
-def _count_unworked(changes: Changes, report: PassReport) -> None:
-    if changes.plan.reparsed:
-        report.notices.append(
-            f"{changes.plan.reparsed} documents are parsed again, because parser or chunker are of another"
-            " version; chunks that stay the same cost nothing"
-        )
-    report.documents.unchanged = changes.plan.unchanged
-    report.documents.held = len(changes.held)
-    report.documents.pending = changes.pending
-
-
-def _complete(writer: Writer, report: PassReport) -> None:
+def complete(writer: Writer, report: PassReport) -> None:
+    """What the report says of the generation as it is now, and of what is failed and held."""
     generation = writer.generation
     assert generation is not None, "a pass leaves a generation"
     report.generation, report.version = generation.number, generation.version

@@ -1,14 +1,12 @@
 """Is the index equal to the disk? The disk is read now, whole, and compared with the published table."""
 
-import hashlib
-import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from reindex.core.layout import DocumentLayout
-from reindex.integrity import ExpectedRows, chunks_not_found, expected_rows, row_faults
+from reindex.integrity import ExpectedRows, chunks_not_found, expected_rows, row_faults, sampled_chunks
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.ports import Embedder
@@ -100,7 +98,7 @@ def verify_deeply(
         prepared = preparer.prepare(layout.name)
         if isinstance(prepared, Prepared) and prepared.layout.revision == layout.revision:
             _compare(prepared, layout, result)
-    sample = _sample(snapshot)
+    sample = sampled_chunks(snapshot, DEEP_SAMPLE_CHUNKS)
     _ask_indices(snapshot, sample[:INDEX_SAMPLE_CHUNKS], result)
     if embedder is not None:
         _embed_sample(sample, embedder, snapshot.published.recipe.space.document_prompt, result)
@@ -136,21 +134,6 @@ def _check_rows(snapshot: Snapshot, documents: Iterable[ExpectedRows], result: V
     result.stale += len(faults.short)
     for name in faults.short:
         result.note(name, "some of its chunks are not in the index")
-
-
-def _sample(snapshot: Snapshot) -> list[StoredChunk]:
-    """Another one for every version, and the same one for the same version."""
-    version = b"%d " % snapshot.published.version
-    ids = (chunk_id for layout in snapshot.layouts() for chunk_id in layout.chunk_ids())
-    chosen = set(
-        heapq.nsmallest(DEEP_SAMPLE_CHUNKS, ids, lambda i: hashlib.sha256(version + i.encode()).digest())
-    )
-    return [_on_its_own(chunk) for chunk in snapshot.chunks() if chunk.chunk_id in chosen]
-
-
-def _on_its_own(chunk: StoredChunk) -> StoredChunk:
-    """Without the thousands of rows that were read with it, and that its vector is a view of."""
-    return chunk if chunk.vector is None else replace(chunk, vector=chunk.vector.copy())
 
 
 def _ask_indices(snapshot: Snapshot, sample: Sequence[StoredChunk], result: Verification) -> None:

@@ -10,7 +10,7 @@ from reindex.opening import Stores
 from reindex.stores.cache import VectorCache
 from reindex.stores.index import GenerationTable
 from reindex.stores.lance import TableMissingError
-from reindex.stores.manifests import table_files, table_folder, tables_on_disk
+from reindex.stores.manifests import remove_table, table_files, table_folder, tables_on_disk
 from reindex.stores.pointer import Published
 from reindex.stores.snapshot import Snapshot
 
@@ -62,8 +62,11 @@ class Writer:
             self._table = GenerationTable.open(self.data_dir, self.generation.table, dimensions)
         return self._table
 
-    def start_generation(self, recipe: Recipe) -> Generation:
-        """A new generation with an empty table and an empty record. Its table's name was never used."""
+    def start_generation(self, recipe: Recipe, *, fresh: bool = False) -> Generation:
+        """A new generation with an empty table and an empty record. Its table's name was never used.
+
+        A `fresh` one takes no vector that was made before it.
+        """
         self.stores.lock.check()
         number = self._next_number()
         name = f"g{number}"
@@ -77,20 +80,37 @@ class Writer:
             manifest=table.manifest,
             created_at=self.clock.now(),
             promoted_at=None,
+            is_fresh=fresh,
         )
         self.ledger.generations.add(generation)
         self.generation, self._table = generation, table
         return generation
 
+    @property
+    def is_live(self) -> bool:
+        """Whether readers are on this generation."""
+        return self.generation is not None and self.generation.state is GenerationState.LIVE
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether this generation is built while readers are on another, and stay there."""
+        live = self.ledger.generations.live()
+        return live is not None and (self.generation is None or live.number != self.generation.number)
+
     def publish(self) -> None:
-        """Send readers to the version that the ledger vouches for: the fifth commit."""
+        """Send readers to the version that the ledger vouches for: the fifth commit. Of a generation that is
+        built beside the live one nobody is told.
+        """
         generation = self.generation
         assert generation is not None, "no generation is open"
         self.stores.lock.check()
+        if self.is_beside:
+            self.record_files()
+            return
         now = self.clock.now()
         with self.ledger.transaction():
             if generation.state is not GenerationState.LIVE:
-                generation = self.ledger.generations.change_state(generation, GenerationState.LIVE, now)
+                generation = self.ledger.generations.promote(generation, now, "sync")
             self.ledger.generations.record_publish(generation, now, now - self.stores.reader_grace_s)
             self.record_files()
         self.generation = generation
@@ -118,32 +138,46 @@ class Writer:
         return min([*reachable, self.generation.version])
 
     def give_up_table(self, generation: Generation) -> None:
-        """The table is gone or broken: nothing can be served from it. A new generation takes over, and its
-        vectors come from the cache.
+        """The table is gone or broken: nothing can be served from it. If it was the live one, a new one by
+        the same recipe takes over, with vectors from the cache; one that was begun beside it is dropped, so
+        that no half of an index is taken for a first load.
         """
-        self.warn(
-            f"the table of generation {generation.number} is missing or broken:"
-            " the index is made again (texts in the vector cache are not embedded again)"
-        )
-        self.ledger.generations.change_state(generation, GenerationState.LOST, self.clock.now())
+        what = f"the table of generation {generation.number} is missing or broken"
+        with self.ledger.transaction():
+            begun = self.ledger.generations.unfinished()
+            if self.is_beside:
+                self.warn(f"{what}: that generation is given up")
+            else:
+                self.warn(
+                    f"{what}: the index is made again (texts in the vector cache are not embedded again)"
+                )
+                is_half = begun is not None and begun.state is GenerationState.BUILDING
+                if begun is not None and is_half and begun.number != generation.number:
+                    self._drop(begun)
+            self.ledger.generations.change_state(generation, GenerationState.LOST)
         self.open_generation(None)
 
-    def drop_unpublished(self, generation: Generation) -> None:
-        """A generation that readers were never sent to, and whose recipe is not wanted any more."""
-        now = self.clock.now()
+    def drop_unread(self, generation: Generation) -> None:
+        """A generation that readers are not on, and that is not wanted any more. Its files go at once if they
+        never were; else when nobody can be reading them.
+        """
         with self.ledger.transaction():
-            self.ledger.generations.change_state(generation, GenerationState.DROPPED, now)
-            self.ledger.documents.replace_all(generation.number, {})
+            self._drop(generation)
         self.open_generation(None)
+        if generation.promoted_at is None:
+            remove_table(self.data_dir, generation.table)
+
+    def catch_up(self) -> None:
+        """The generation is as new as the disk again: answers need not tell how far it is behind."""
+        if self.generation is not None and self.generation.behind is not None:
+            self.generation = self.ledger.generations.record_behind(self.generation, None)
+            self.publish()
 
     def state_of_files(self, generation: Generation) -> FilesState:
         """What has become of the table's files since they were last known good. What a killed run left beside
         them is part of no version that anybody was sent to.
         """
-        folder = table_folder(generation.table) + "/"
-        known = {
-            path: stat for path, stat in self.ledger.table_files.all().items() if path.startswith(folder)
-        }
+        known = self.ledger.table_files.below(table_folder(generation.table))
         now = table_files(self.data_dir, generation.table)
         if any(now.get(path) != stat for path, stat in known.items()):
             return FilesState.TOUCHED
@@ -152,12 +186,12 @@ class Writer:
     def distrust_table(self, table: str) -> None:
         """What its files looked like when they were good is lost: nothing in it may be taken on trust."""
         nowhere = {f"{table_folder(table)}/": (0, 0)}  # no file has this name
-        self.ledger.table_files.replace(self.ledger.table_files.all(), nowhere)
+        self.ledger.table_files.replace(self.ledger.table_files.below(table_folder(table)), nowhere)
 
     def record_files(self) -> None:
         """The table's files, as they are now, are known good."""
         if self.generation is not None and self._table is not None:
-            before = self.ledger.table_files.all()
+            before = self.ledger.table_files.below(table_folder(self.generation.table))
             self.ledger.table_files.replace(before, table_files(self.data_dir, self.generation.table))
 
     def snapshot(self) -> Snapshot:
@@ -175,6 +209,11 @@ class Writer:
         found = self.table().count()
         if found != recorded:
             raise TableMissingError(f"table {self.generation.table} has {found} rows, not {recorded}")
+
+    def _drop(self, generation: Generation) -> None:
+        self.ledger.generations.change_state(generation, GenerationState.DROPPED)
+        self.ledger.documents.replace_all(generation.number, {})
+        self.ledger.table_files.replace(self.ledger.table_files.below(table_folder(generation.table)), {})
 
     def _next_number(self) -> int:
         numbers = [generation.number for generation in self.ledger.generations.all()]
@@ -194,4 +233,5 @@ def published_from(generation: Generation, now: float) -> Published:
         manifest=generation.manifest,
         recipe=generation.recipe,
         published_at=now,
+        behind=generation.behind,
     )

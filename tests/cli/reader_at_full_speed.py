@@ -1,6 +1,7 @@
 """Asks without a pause until the file `stop` is there, and counts every answer that is not whole.
 
-The folder's index has documents of the same number of chunks, each chunk saying its document's revision.
+The folder's index has documents of the same number of chunks, fewer than `k` in all, each chunk saying its
+document's revision.
 Those whose names begin with `d` are always there; others come and go.
 """
 
@@ -16,15 +17,15 @@ from doubles import House, check_whole
 from reindex.search import SearchMode
 
 
-def main(folder, documents, chunks, data_dir):
+def main(folder, documents, chunks, data_dir, k):
     house = House(folder, data_dir=folder / data_dir)
     reader = house.reader()
     counts = {"answers": 0, "errors": [], "short": 0, "doubled": 0, "mixed": 0, "torn": 0}
-    versions = set()
+    versions, generations = set(), set()
     while not (folder / "stop").exists():
         for mode in (SearchMode.TEXT, SearchMode.VECTOR):
             try:
-                found = reader.search("revision", k=8 * documents * chunks, mode=mode)
+                found = reader.search("revision", k=k, mode=mode)
                 reader.with_snapshot(check_whole)
             except AssertionError:
                 counts["torn"] += 1
@@ -43,10 +44,12 @@ def main(folder, documents, chunks, data_dir):
                 len({re.search(r"revision (\d+)", hit.text)[1] for hit in hits}) > 1
                 for hits in by_path.values()
             )
-            versions.add(found.version)
+            versions.add((found.generation, found.version))
+            generations.add(found.generation)
         if counts["answers"] == 2:
             print("ready", flush=True)
-    print(json.dumps(counts | {"versions": len(versions)}), flush=True)
+    about = {"versions": len(versions), "generations": sorted(generations)}
+    print(json.dumps(counts | about), flush=True)
 
 
-main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))

@@ -76,6 +76,9 @@ GENERATIONS = {
             "chunks": int,
             "created_at": str,
             "promoted_at": TEXT_OR_NONE,
+            **dict.fromkeys(("documents", "bytes", "max_tokens", "overlap_tokens"), int),
+            "precision": str,
+            "promoted_by": TEXT_OR_NONE,
         }
     ],
 }
@@ -161,7 +164,7 @@ def test_before_the_first_publish(empty_place):
         (("query",), "Missing argument"),
         (("query", "x", "--mode", "magic"), "magic"),
         (("query", "x", "-k", "0"), "-k"),
-        (("query", "x", "--generation", "9"), "generation 9 can't be searched"),
+        (("query", "x", "--generation", "9"), "there is no generation 9"),
         (("status", "/etc/passwd"), "is in none of the sources"),
         (("init",), "exists already"),
         (("jobs", "show", "77"), "there is no job 77"),

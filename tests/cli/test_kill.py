@@ -122,7 +122,7 @@ def test_a_reader_at_full_speed_while_documents_are_replaced(tmp_path):
     house.sync()
     assert [len(texts) for texts in check_whole(house.snapshot()).values()] == [chunks] * documents
     process = subprocess.Popen(
-        [sys.executable, READER, tmp_path, str(documents), str(chunks), "index"],
+        [sys.executable, READER, tmp_path, str(documents), str(chunks), "index", "1000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -56,26 +56,40 @@ class Folder:
             self.write(f"other{self.revision}/{number}.md")
         for path in self.others()[: max(0, len(self.others()) - 20)]:
             path.unlink()
-        return "sync"
+        return ["sync"]
 
     def edit(self):
         for number in self.chooser.sample(range(DOCUMENTS), 3):
             self.write(f"d{number}.md")
-        return "sync"
+        return ["sync"]
 
     def move(self):
         for path in self.chooser.sample(self.others(), min(6, len(self.others()))):
             self.revision += 1
             path.rename(path.with_name(f"moved{self.revision}.md"))
-        return "sync"
+        return ["sync"]
 
     def delete(self):
         for path in self.chooser.sample(self.others(), len(self.others()) // 2):
             path.unlink()
-        return "sync"
+        return ["sync"]
 
     def garbage(self):
-        return "gc"
+        return ["gc"]
+
+    def rebuild(self):
+        """In the other of two spaces."""
+        config = self.place.folder / "config.toml"
+        text = config.read_text()
+        asks = "[embedding]\ndimensions = 16\n"
+        config.write_text(
+            text.replace(asks, "[embedding]\n") if asks in text else text.replace("[embedding]\n", asks)
+        )
+        return ["rebuild"]
+
+    def rollback(self):
+        """Where there was a rebuild; else there is nothing to go back to."""
+        return ["generations", "rollback"] if "retired" in self.house.states().values() else ["sync"]
 
     def sent(self):
         lines = self.log.read_bytes().split(b"\n")
@@ -93,7 +107,7 @@ def began(place, command):
     """Start it and wait until it holds the lock. Returns the process and that moment."""
     lock = place.folder / ".reindex" / "lock"
     before = lock.stat().st_mtime_ns
-    process = place.start(command, "--json")
+    process = place.start(*command, "--json")
     until(lambda: lock.stat().st_mtime_ns != before or process.poll() is not None, "the lock")
     return process, time.monotonic()
 
@@ -107,7 +121,7 @@ def test_kills_at_any_moment_of_any_run(empty_place):
         folder.write(f"d{number}.md")
     assert place.run("sync", "--json").code == 0
     reader = subprocess.Popen(
-        [sys.executable, READER, place.folder, str(DOCUMENTS), str(CHUNKS), ".reindex"],
+        [sys.executable, READER, place.folder, str(DOCUMENTS), str(CHUNKS), ".reindex", "120"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -132,7 +146,15 @@ def test_kills_at_any_moment_of_any_run(empty_place):
 def kill_and_go_on(folder):
     """One kind of run after the other, each at a random share of the time such a run takes."""
     place, killed = folder.place, 0
-    kinds = [folder.load, folder.edit, folder.move, folder.delete, folder.garbage]
+    kinds = [
+        folder.load,
+        folder.edit,
+        folder.rebuild,
+        folder.move,
+        folder.rollback,
+        folder.delete,
+        folder.garbage,
+    ]
     takes_s = {}
     times = Counter()
     for round_ in range(KILLS):
@@ -140,7 +162,7 @@ def kill_and_go_on(folder):
         command = kind()
         by = folder.chooser.choice(SIGNALS)
         process, moment = began(place, command)
-        deadline = moment + folder.chooser.random() * takes_s.get(command, 1.5)
+        deadline = moment + folder.chooser.random() * takes_s.get(command[-1], 1.5)
         until(lambda p=process, t=deadline: time.monotonic() >= t or p.poll() is not None, "the moment")
         process.send_signal(by)
         out, err = process.communicate(timeout=LIMIT_S)
@@ -149,10 +171,11 @@ def kill_and_go_on(folder):
         assert not out or json.loads(out), "half an answer"
         was_killed = process.returncode != 0 and not out  # with its answer out, it had ended
         killed += was_killed
-        process, moment = began(place, "sync")
+        again = ["rebuild"] if command == ["rebuild"] else ["sync"]
+        process, moment = began(place, again)
         out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0, err.decode()
-        takes_s[command] = time.monotonic() - moment if command == "sync" or not was_killed else 1.5
+        takes_s[command[-1]] = time.monotonic() - moment if command == again or not was_killed else 1.5
         found = folder.house.verify(deep=True)
         assert found.ok, (kind.__name__, by, found)
         assert not folder.house.open_jobs()

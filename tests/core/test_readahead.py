@@ -66,7 +66,7 @@ def test_closing_cancels_the_item_in_hand():
             assert cancelled.wait(WAIT_S)
         return number
 
-    results = ahead(range(10), work, lambda _: 1, 5, cancelled.set)
+    results = ahead(range(10), work, lambda _: 1, 5, cancel=cancelled.set)
     next(results)
     assert begun.wait(WAIT_S)
     results.close()
@@ -75,7 +75,7 @@ def test_closing_cancels_the_item_in_hand():
 
 def test_nothing_is_cancelled_at_the_end():
     cancelled = []
-    results = ahead(range(3), abs, lambda _: 1, 5, lambda: cancelled.append(1))
+    results = ahead(range(3), abs, lambda _: 1, 5, cancel=lambda: cancelled.append(1))
     assert len(list(results)) == 3
     assert not cancelled
 
@@ -84,3 +84,13 @@ def test_closing_before_the_first_ends_it_too():
     before = threading.active_count()
     ahead(range(10), abs, lambda _: 1, 5).close()
     assert threading.active_count() == before
+
+
+def test_something_else_is_done_while_nothing_is_there():
+    idle = threading.Event()
+
+    def work(item):
+        assert idle.wait(WAIT_S)
+        return item
+
+    assert [done for _, done in ahead(range(3), work, lambda _: 1, 5, idle=idle.set)] == [0, 1, 2]

@@ -94,9 +94,10 @@ def test_what_a_model_can_not_do_is_a_clear_error(catalog, settings, message):
 def test_a_notice_of_another_recipe_shows_what_differs(catalog, other):
     live = recipe_for(Settings(), catalog)
     wanted = recipe_for(Settings(embedding=EmbeddingSettings(**other)), catalog)
-    notice = recipe_notice(1, live, wanted)
+    notice = recipe_notice(1, live, wanted, 1234)
+    assert "1,234 tokens" in notice
     assert next(iter(other.values())) in notice
-    assert recipe_notice(1, wanted, wanted) != notice
+    assert recipe_notice(1, wanted, wanted, 1234) != notice
 
 
 @pytest.mark.parametrize("model", ["./nowhere", "no-such-model-anywhere", "a/b/c d"])

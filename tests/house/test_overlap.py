@@ -121,11 +121,11 @@ def test_damage_of_the_cache_loses_no_window_that_is_being_applied(house, monkey
     put = VectorCache.put
     calls = []
 
-    def failing_put(self, keys, vectors, day):
+    def failing_put(self, keys, vectors, day, **options):
         calls.append(1)
         if len(calls) == 7:
             raise CorruptDatabaseError(house.data_dir / "cache.sqlite", "a bit")
-        return put(self, keys, vectors, day)
+        return put(self, keys, vectors, day, **options)
 
     monkeypatch.setattr(VectorCache, "put", failing_put)
     house.sync()

@@ -59,14 +59,11 @@ def sync(
     del wait, now  # the local lane is always the fast one, and leaves nothing in flight
     with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
         report = run_sync(app, progress, accept_deletes=accept_deletes)
-    for notice in report.notices:
-        warn(f"note: {notice}")
-    for name, reason in report.failures.items():
-        warn(f"failed: {name}: {reason}")
+    warn_of(report)
     if json_output:
-        print_json(_sync_object(report))
+        print_json(sync_object(report))
     else:
-        _say_sync(report)
+        say_sync(report)
     if report.is_partial:
         raise typer.Exit(ExitCode.PARTIAL)
 
@@ -77,7 +74,9 @@ def gc(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove what no reader can reach any more: old versions, lost tables, vectors over the cache's limit."""
+    """Remove what no reader can reach any more: old generations and versions, lost tables, vectors over the
+    cache's limit.
+    """
     from reindex.maintenance import collect_garbage
 
     app = open_app(config, data_dir)
@@ -128,7 +127,16 @@ def _say_plan(found: PlanReport) -> None:
     say(f"cost:      $0 (local model), about {found.eta_s:.0f} s")
 
 
-def _sync_object(report: PassReport) -> dict[str, object]:
+def warn_of(report: PassReport) -> None:
+    """What a person should know of a pass, on stderr."""
+    for notice in report.notices:
+        warn(f"note: {notice}")
+    for name, reason in report.failures.items():
+        warn(f"failed: {name}: {reason}")
+
+
+def sync_object(report: PassReport) -> dict[str, object]:
+    """The `sync` object of the interface."""
     return {
         "generation": report.generation,
         "version": report.version,
@@ -141,7 +149,8 @@ def _sync_object(report: PassReport) -> dict[str, object]:
     }
 
 
-def _say_sync(report: PassReport) -> None:
+def say_sync(report: PassReport) -> None:
+    """The same for a person."""
     documents, chunks = report.documents, report.chunks
     worked = [
         f"{count} {what}"

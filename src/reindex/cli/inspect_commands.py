@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, open_app
-from reindex.cli.output import iso, plural, print_json, printable, say, warn
+from reindex.cli.output import behind_object, iso, plural, print_json, printable, say, warn
 from reindex.cli.progress import make_progress
-from reindex.errors import ConfigError, ExitCode
+from reindex.errors import ExitCode
 
 if TYPE_CHECKING:
     from reindex.document_status import DocumentStatus
@@ -58,14 +59,20 @@ def query(
 
     app = open_app(config, data_dir)
     reader = app.reader()
-    live = reader.published().generation
-    if generation not in {None, live}:
-        raise ConfigError(
-            f"generation {generation} can't be searched: {live} is the only one", "Leave it out."
-        )
-    found = reader.search(text, k, SearchMode(mode.value), Filter(source, path_prefix))
+    how = SearchMode(mode.value), Filter(source, path_prefix)
+    if generation in {None, reader.published().generation}:
+        found = reader.search(text, k, *how)
+    else:
+        from reindex.browsing import search_generation
+
+        assert generation is not None, "it is another than the published one"
+        found = search_generation(app, generation, text, k, *how)
     if found.degraded:
         warn(f"note: answered by words alone, because {found.degraded}")
+    if found.behind is not None:
+        age_s = max(0.0, time.time() - found.behind.since)
+        behind = plural(found.behind.documents, "document")
+        warn(f"note: generation {found.generation} is {behind} behind, for {age_s:.0f} s")
     if json_output:
         print_json(_query_object(found))
     else:
@@ -133,6 +140,7 @@ def _query_object(found: SearchResult) -> dict[str, object]:
         "degraded": bool(found.degraded),
         "took_ms": found.took_ms,
         "hits": [asdict(hit) for hit in found.hits],
+        **behind_object(found.behind),
     }
 
 
@@ -188,7 +196,8 @@ def _status_object(store: StoreStatus) -> dict[str, object]:
             "documents": store.documents,
             "chunks": store.chunks,
         },
-        "building": None if store.building is None else {"generation": store.building.number},
+        **(behind_object(live.behind) if live is not None else {}),
+        "building": _building_object(store),
         "documents": {
             "total": store.documents,
             "pending": store.pending,
@@ -201,6 +210,20 @@ def _status_object(store: StoreStatus) -> dict[str, object]:
     }
 
 
+def _building_object(store: StoreStatus) -> dict[str, object] | None:
+    begun = store.building
+    if begun is None:
+        return None
+    return {
+        "generation": begun.number,
+        "state": begun.state.value,
+        "model": begun.recipe.model,
+        "dimensions": begun.recipe.space.dimensions,
+        "documents": store.building_documents,
+        "chunks": store.building_chunks,
+    }
+
+
 def _say_status(store: StoreStatus) -> None:
     live = store.live
     if live is None and store.building is not None:
@@ -210,6 +233,12 @@ def _say_status(store: StoreStatus) -> None:
     else:
         say(f"{store.state}: generation {live.number}, version {live.version}, model {live.recipe.model}")
         say(f"{plural(store.documents, 'document')}, {plural(store.chunks, 'chunk')}")
+    if live is not None and live.behind is not None:
+        behind = plural(live.behind.documents, "document")
+        say(f"  after a rollback it is {behind} behind: run `reindex sync`")
+    if live is not None and store.building is not None:
+        size = f"{plural(store.building_documents, 'document')}, {plural(store.building_chunks, 'chunk')}"
+        say(f"  beside it: generation {store.building.number}, {store.building.state}, {size}")
     for reason in store.reasons:
         say(f"  {reason}")
     if store.lag_s:

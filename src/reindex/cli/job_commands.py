@@ -1,4 +1,4 @@
-"""`jobs` and `generations`: what is queued, what failed, and what the index is made of."""
+"""`jobs`: what is queued, and what failed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from reindex.cli.output import iso, print_json, say
 from reindex.errors import ConfigError
 
 if TYPE_CHECKING:
-    from reindex.core.generations import Generation
     from reindex.core.jobs import Job
     from reindex.stores.failure_rows import Failure
     from reindex.stores.ledger import Ledger
 
 jobs_app = typer.Typer(help="Jobs, and documents that failed (dead letters).", rich_markup_mode=None)
-generations_app = typer.Typer(help="The generations of the index.", rich_markup_mode=None)
 
 _JOBS_SHOWN = 50
 
@@ -110,45 +108,6 @@ def jobs_retry(
         say(f"{len(failures)} documents and {len(failed)} jobs are tried again: run `reindex sync`")
 
 
-@generations_app.callback(invoke_without_command=True)
-def generations(
-    context: typer.Context,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    json_output: JsonOption = False,
-) -> None:
-    """The generations of the index. Without a verb: list."""
-    if context.invoked_subcommand is None:
-        generations_list(config, data_dir, json_output)
-
-
-@generations_app.command("list")
-def generations_list(
-    config: ConfigOption = None, data_dir: DataDirOption = None, json_output: JsonOption = False
-) -> None:
-    """Every generation with its state and recipe."""
-    with open_app(config, data_dir).ledger() as ledger:
-        found = ledger.generations.all() if ledger is not None else []
-        live = ledger.generations.live() if ledger is not None else None
-        chunks = {g.number: ledger.documents.totals(g.number)[1] for g in found} if ledger is not None else {}
-    if json_output:
-        print_json(
-            {
-                "live": live.number if live is not None else None,
-                "generations": [_generation_object(g, chunks[g.number]) for g in found],
-            }
-        )
-        return
-    for g in found:
-        say(
-            f"{g.number}  {g.state}  {g.recipe.model}, {g.recipe.space.dimensions} dimensions,"
-            f" {chunks[g.number]:,} chunks,"
-            f" created {iso(g.created_at)}, promoted {iso(g.promoted_at) or 'never'}"
-        )
-    if not found:
-        say("no generations: run `reindex sync`")
-
-
 def _find(ledger: Ledger | None, number: str) -> dict[str, object]:
     if ledger is not None and number.isdigit():
         job = ledger.jobs.one(int(number))
@@ -186,16 +145,4 @@ def _failure_object(failure: Failure) -> dict[str, object]:
         "attempts": failure.attempts,
         "first_at": iso(failure.first_at),
         "last_at": iso(failure.at),
-    }
-
-
-def _generation_object(generation: Generation, chunks: int) -> dict[str, object]:
-    return {
-        "number": generation.number,
-        "state": generation.state.value,
-        "model": generation.recipe.model,
-        "dimensions": generation.recipe.space.dimensions,
-        "chunks": chunks,
-        "created_at": iso(generation.created_at),
-        "promoted_at": iso(generation.promoted_at),
     }

@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 
 from reindex import __version__
-from reindex.cli import config_commands, index_commands, inspect_commands, job_commands
+from reindex.cli import (
+    config_commands,
+    generation_commands,
+    index_commands,
+    inspect_commands,
+    job_commands,
+    rebuild_commands,
+)
 from reindex.cli.output import warn
 from reindex.errors import ExitCode, ReindexError
 from reindex.stores.light_import import make_light
@@ -26,10 +33,11 @@ app = typer.Typer(
 app.command()(config_commands.init)
 app.command()(index_commands.plan)
 app.command()(index_commands.sync)
+app.command()(rebuild_commands.rebuild)
 app.command()(inspect_commands.query)
 app.command()(inspect_commands.status)
 app.command()(inspect_commands.verify)
-app.add_typer(job_commands.generations_app, name="generations")
+app.add_typer(generation_commands.generations_app, name="generations")
 app.add_typer(job_commands.jobs_app, name="jobs")
 app.command()(index_commands.gc)
 app.add_typer(config_commands.config_app, name="config")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reindex.core.generations import Behind
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -46,6 +51,14 @@ def _escaped(character: str) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 document`, `2 documents`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def behind_object(behind: Behind | None) -> dict[str, object]:
+    """How far an answer is behind the disk: a member to add to its object, where it is."""
+    if behind is None:
+        return {}
+    age_s = round(max(0.0, time.time() - behind.since), 3)
+    return {"behind": {"documents": behind.documents, "age_s": age_s}}
 
 
 def iso(timestamp: float | None) -> str | None:

@@ -30,9 +30,27 @@ TRANSITIONS: Mapping[GenerationState, frozenset[GenerationState]] = {
 }
 
 
+TABLE_STATES = frozenset(GenerationState) - {GenerationState.LOST, GenerationState.DROPPED}
+"""Those of a generation that has a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far a generation that was promoted again is behind the disk: so many documents, the oldest change
+    of them at `since` (seconds since the epoch).
+    """
+
+    documents: int
+    since: float
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One table built by one recipe. `version` is the Lance commit that the ledger vouches for."""
+    """One table built by one recipe. `version` is the Lance commit that the ledger vouches for.
+
+    `is_fresh`: it was asked for with vectors of its own, and takes none that were made before it.
+    `promoted_by` is what sent readers to it last: a command's name.
+    """
 
     number: int
     state: GenerationState
@@ -42,6 +60,9 @@ class Generation:
     manifest: str
     created_at: float
     promoted_at: float | None
+    promoted_by: str = ""
+    is_fresh: bool = False
+    behind: Behind | None = None
 
 
 def check_transition(before: GenerationState, after: GenerationState) -> None:

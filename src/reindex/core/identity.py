@@ -56,6 +56,17 @@ class Recipe:
             str(self.overlap_tokens).encode(),
         )
 
+    @property
+    def described(self) -> str:
+        """In a few words, for a person."""
+        space = self.space
+        prompts = f", prompts {space.document_prompt!r} and {space.query_prompt!r}"
+        return (
+            f"{self.model}, {space.precision}, {space.dimensions} dimensions,"
+            f" {self.max_tokens} tokens, {self.overlap_tokens} overlap"
+            f"{prompts if space.document_prompt or space.query_prompt else ''}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

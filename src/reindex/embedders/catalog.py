@@ -45,7 +45,7 @@ class ModelCatalog:
             raise ModelError(
                 f"the model {recipe.model!r} is not the one that made the index"
                 f" (digest {found.digest[:12]}, the index has {recipe.space.model_digest[:12]})",
-                "Put the old model back, or index into another --data-dir with the new one.",
+                "Put the old model back, or make a generation with the new one: `reindex rebuild`.",
             )
         return found
 
@@ -104,21 +104,15 @@ def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
     )
 
 
-def recipe_notice(generation: int, live: Recipe, wanted: Recipe) -> str:
-    """What to tell when the settings ask for another recipe than the live generation has."""
+def recipe_notice(generation: int, live: Recipe, wanted: Recipe, tokens: int) -> str:
+    """What to tell when the settings ask for another recipe than the live generation has, which took so many
+    tokens. In the same space the chunks that stay the same cost nothing.
+    """
+    share = "at most" if wanted.space == live.space else "about"
     return (
-        f"config.toml asks for another recipe ({_described(wanted)}) than generation {generation} has"
-        f" ({_described(live)}): it is kept fresh by its own; rebuild into another --data-dir to change it"
-    )
-
-
-def _described(recipe: Recipe) -> str:
-    space = recipe.space
-    prompts = f", prompts {space.document_prompt!r} and {space.query_prompt!r}"
-    return (
-        f"{recipe.model}, {space.precision}, {space.dimensions} dimensions,"
-        f" {recipe.max_tokens} tokens, {recipe.overlap_tokens} overlap"
-        f"{prompts if space.document_prompt or space.query_prompt else ''}"
+        f"the live generation {generation} is kept fresh by its own recipe ({live.described}), and the"
+        f" configuration asks for another recipe ({wanted.described}): `reindex rebuild` makes a generation"
+        f" by it and switches to it ({share} {tokens:,} tokens to embed, $0 with a local model)"
     )
 
 

@@ -28,6 +28,10 @@ CREATE TABLE vectors (
 ) STRICT;
 CREATE INDEX vectors_by_day ON vectors (used_day)
 """,
+    # The newest generation when the vector was made; 0: not known. (An added column keeps no comment.)
+    """
+ALTER TABLE vectors ADD COLUMN newest_generation INTEGER NOT NULL DEFAULT 0
+""",
 )
 
 
@@ -87,8 +91,11 @@ class VectorCache:
             found.update(EmbeddingKey(row[0]) for row in rows)
         return found
 
-    def get(self, keys: Sequence[EmbeddingKey], dimensions: int) -> dict[EmbeddingKey, Vector]:
-        """The vectors of those keys that are here and sound, each of shape (dimensions,).
+    def get(
+        self, keys: Sequence[EmbeddingKey], dimensions: int, *, since_generation: int = 0
+    ) -> dict[EmbeddingKey, Vector]:
+        """The vectors of those keys that are here and sound, each of shape (dimensions,); only those that
+        were made since that generation was begun.
 
         Rows that fail their check are left out and counted in `rejected`.
         """
@@ -96,9 +103,11 @@ class VectorCache:
 
         found: dict[EmbeddingKey, Vector] = {}
         for part in _parts(keys):
-            marks = ",".join("?" * len(part))
+            condition = f"key IN ({','.join('?' * len(part))})"
+            if since_generation:  # no word of that column else: a cache of version 1 can be read
+                condition += f" AND newest_generation >= {since_generation:d}"
             for key, blob, checksum in self._database.rows(
-                f"SELECT key, vector, checksum FROM vectors WHERE key IN ({marks})",  # noqa: S608
+                f"SELECT key, vector, checksum FROM vectors WHERE {condition}",  # noqa: S608
                 part,
             ):
                 if _is_sound(key, blob, checksum, dimensions):
@@ -107,8 +116,11 @@ class VectorCache:
                     self.rejected += 1
         return found
 
-    def put(self, keys: Sequence[EmbeddingKey], vectors: Vectors, day: int) -> None:
-        """File the vectors under their keys, in one transaction: the second commit.
+    def put(
+        self, keys: Sequence[EmbeddingKey], vectors: Vectors, day: int, *, newest_generation: int = 0
+    ) -> None:
+        """File the vectors under their keys, in one transaction: the second commit. `newest_generation` is
+        the highest number in the ledger when they were made by the model; 0: they were made some time before.
 
         Raises EmbeddingError, and files nothing, when one of them is not a finite unit vector.
         """
@@ -116,11 +128,15 @@ class VectorCache:
 
         check_vectors(vectors, len(keys))
         blobs = map(to_bytes, vectors)
-        rows = [(key, blob, _checksum(key, blob), day) for key, blob in zip(keys, blobs, strict=True)]
+        rows = [
+            (key, blob, _checksum(key, blob), day, newest_generation)
+            for key, blob in zip(keys, blobs, strict=True)
+        ]
         self._database.execute_many(
-            "INSERT INTO vectors (key, vector, checksum, used_day) VALUES (?, ?, ?, ?)"
+            "INSERT INTO vectors (key, vector, checksum, used_day, newest_generation) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (key) DO UPDATE SET"
-            " vector = excluded.vector, checksum = excluded.checksum, used_day = excluded.used_day",
+            " vector = excluded.vector, checksum = excluded.checksum, used_day = excluded.used_day,"
+            " newest_generation = excluded.newest_generation",
             rows,
         )
 

@@ -81,6 +81,26 @@ class DocumentRows:
         row = self._database.one("SELECT documents, chunks FROM totals WHERE generation = ?", (generation,))
         return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
+    def tokens(self, generation: int) -> int:
+        """Of all its chunks, as they were sent."""
+        row = self._database.one(
+            "SELECT coalesce(sum(tokens), 0) FROM documents WHERE generation = ?", (generation,)
+        )
+        assert row is not None
+        return int(row[0])
+
+    def differing(self, generation: int, other: int) -> list[tuple[DocumentName, float | None]]:
+        """The documents that two generations do not hold alike, each with the moment when `other` took it in;
+        None where `other` has none.
+        """
+        rows = self._database.rows(
+            "SELECT source, path, max(CASE WHEN generation = ? THEN indexed_at END) FROM documents"
+            " WHERE generation IN (?, ?) GROUP BY source, path"
+            " HAVING count(*) < 2 OR count(DISTINCT revision) > 1",
+            (other, generation, other),
+        )
+        return [(DocumentName(row[0], os.fsdecode(row[1])), row[2]) for row in rows]
+
     def _counted(self, generation: int) -> tuple[int, int]:
         """Of a ledger of schema 1, which is read before a writer has brought it up."""
         row = self._database.one(

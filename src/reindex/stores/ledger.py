@@ -67,13 +67,16 @@ class Ledger:
         deletes: Sequence[DocumentName],
         job: int | None,
         now: float,
+        heals: bool,
     ) -> Generation:
         """The fourth commit: these documents stand at these revisions, at this Lance version; the job is
-        done. Returns the generation as it is now.
+        done; they are failures no more, if this generation `heals` (those are the live one's). Returns the
+        generation as it is now.
         """
         with self._database.transaction():
             self.documents.record(generation.number, upserts, deletes)
-            self.failures.forget((*upserts, *deletes))
+            if heals:
+                self.failures.forget((*upserts, *deletes))
             if job is not None:
                 self.jobs.change_state(job, JobState.DONE, now)
             return self.generations.record_version(generation, version, manifest)

@@ -93,7 +93,7 @@ CREATE TABLE notes (
 ) STRICT, WITHOUT ROWID
 """,
     """
-CREATE TABLE table_files ( -- the files of the live table as they were when they were last known good
+CREATE TABLE table_files ( -- the files of tables in use as they were when they were last known good
     path TEXT PRIMARY KEY NOT NULL, -- relative to the data directory
     size_bytes INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL
@@ -113,5 +113,11 @@ CREATE TRIGGER document_changed AFTER UPDATE OF chunks ON documents BEGIN
 CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
     UPDATE totals SET documents = documents - 1, chunks = chunks - OLD.chunks
     WHERE generation = OLD.generation; END
+""",
+    """
+ALTER TABLE generations ADD COLUMN promoted_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE generations ADD COLUMN is_fresh INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE generations ADD COLUMN behind_documents INTEGER;
+ALTER TABLE generations ADD COLUMN behind_since REAL
 """,
 )

@@ -1,6 +1,8 @@
 """What the files of a Lance table tell without LanceDB, whose import alone takes seconds."""
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 TABLES = "lance"  # the folder of the tables inside the data directory
@@ -26,6 +28,17 @@ def versions_on_disk(data_dir: Path, table: str) -> list[int]:
         return []
     stems = (name.removesuffix(".manifest") for name in names if name.endswith(".manifest"))
     return sorted(_VERSION_SPACE - int(stem) for stem in stems if stem.isdigit())
+
+
+def remove_table(data_dir: Path, table: str) -> None:
+    """Its files, all of them. Nothing happens where it is gone already."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(data_dir / table_folder(table))
+
+
+def table_bytes(data_dir: Path, table: str) -> int:
+    """The size of all its files, of every version."""
+    return sum(size for size, _ in table_files(data_dir, table).values())
 
 
 def prunable_versions(data_dir: Path, table: str, oldest_needed: int, margin_s: float) -> int:

@@ -4,10 +4,11 @@ import errno
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from reindex.core.generations import Behind
 from reindex.core.identity import Recipe
 from reindex.errors import DiskError, NewerFormatError, StoreError
 
@@ -20,7 +21,7 @@ class Published:
     """What readers see: a table pinned at a version, and the recipe that made it.
 
     `manifest` is the path of that version's manifest, relative to the data directory: its absence tells of a
-    deleted table without any help from LanceDB.
+    deleted table without any help from LanceDB. `behind` is set after a rollback, until it has caught up.
     """
 
     generation: int
@@ -29,6 +30,7 @@ class Published:
     manifest: str
     recipe: Recipe
     published_at: float
+    behind: Behind | None = None
 
 
 class Pointer:
@@ -71,7 +73,7 @@ class Pointer:
 
     def write(self, published: Published) -> None:
         """Replace the pointer: temp file, fsync, rename, fsync of the folder. The fifth commit."""
-        value = {
+        value: dict[str, object] = {
             "format": POINTER_FORMAT,
             "generation": published.generation,
             "table": published.table,
@@ -80,6 +82,8 @@ class Pointer:
             "recipe": published.recipe.to_json(),
             "published_at": published.published_at,
         }
+        if published.behind is not None:
+            value["behind"] = asdict(published.behind)
         try:
             replace_file(self._path, json.dumps(value, indent=1).encode())
         except OSError as error:
@@ -111,4 +115,5 @@ def _published(value: Mapping[str, Any]) -> Published:
         manifest=str(value["manifest"]),
         recipe=Recipe.from_json(value["recipe"]),
         published_at=float(value["published_at"]),
+        behind=Behind(**value["behind"]) if "behind" in value else None,
     )

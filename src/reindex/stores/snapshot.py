@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -52,6 +52,10 @@ class StoredChunk:
     text: str
     vector: Vector | None
 
+    def on_its_own(self) -> StoredChunk:
+        """Without the thousands of rows that were read with it, and that its vector is a view of."""
+        return self if self.vector is None else replace(self, vector=self.vector.copy())
+
 
 class Snapshot:
     """One version of one table. Raises TableMissingError when its files are gone."""
@@ -62,11 +66,7 @@ class Snapshot:
 
     @staticmethod
     def open(data_dir: Path, published: Published) -> Snapshot:
-        with lance.clear_errors(f"opening table {published.table}"):
-            table = lance.connect(data_dir, lance.READER_CACHE_BYTES).open_table(
-                published.table, version=published.version
-            )
-            return Snapshot(published, table)
+        return Snapshots(data_dir).open(published)
 
     def nearest(self, vector: Vector, k: int, limits: Filter) -> list[Candidate]:
         """The k chunks nearest by cosine, best first. `vector` has shape (dimensions,)."""
@@ -119,6 +119,29 @@ class Snapshot:
                 names = (batch.column(name).to_pylist() for name in columns[:-1])
                 for row_id, document, key, text, vector in zip(*names, vectors, strict=True):
                     yield StoredChunk(row_id, document, key, text, vector)
+
+
+class Snapshots:
+    """Opens one version after the other with the same caches: what they share (indices, above all) is read
+    from the disk once.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        """Opens nothing yet."""
+        self._data_dir = data_dir
+        self._connection: Any = None
+
+    def open(self, published: Published) -> Snapshot:
+        """Raises TableMissingError when its files are gone."""
+        with lance.clear_errors(f"opening table {published.table}"):
+            if self._connection is None:
+                self._connection = lance.connect(self._data_dir, lance.READER_CACHE_BYTES)
+            table = self._connection.open_table(published.table, version=published.version)
+            return Snapshot(published, table)
+
+    def forget(self) -> None:
+        """Trust nothing that was read so far: files are gone, and others may be in their place."""
+        self._connection = None
 
 
 def _limited(query: Any, limits: Filter) -> Any:

@@ -14,8 +14,12 @@ class TableFileRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self) -> dict[str, tuple[int, int]]:
-        rows = self._database.rows("SELECT path, size_bytes, mtime_ns FROM table_files")
+    def below(self, folder: str) -> dict[str, tuple[int, int]]:
+        """The files of one table: those whose path begins with its folder and a slash."""
+        rows = self._database.rows(
+            "SELECT path, size_bytes, mtime_ns FROM table_files WHERE path >= ? AND path < ?",
+            (f"{folder}/", f"{folder}0"),  # "0" is what comes after "/"
+        )
         return {path: (size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
 
     def replace(self, before: TableFiles, now: TableFiles) -> None:
