@@ -83,9 +83,10 @@ class Chunk:
 
 
 def digest(*parts: bytes) -> bytes:
-    """sha256 over length-prefixed parts, so that no two different lists of parts meet (32 bytes)."""
-    hasher = hashlib.sha256()
-    for part in parts:
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return hasher.digest()
+    """sha256 over framed parts (32 bytes)."""
+    return hashlib.sha256(framed(*parts)).digest()
+
+
+def framed(*parts: bytes) -> bytes:
+    """The parts, each after its length, so that no two different lists of parts meet."""
+    return b"".join(piece for part in parts for piece in (len(part).to_bytes(8, "little"), part))

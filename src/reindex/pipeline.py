@@ -123,6 +123,7 @@ class Pipeline:
     ) -> Iterator[Window]:
         """Whole documents, about as many chunks as a window has; the deletions go with the first."""
         recorded = self._writer.ledger.documents.one
+        added = set(plan.added)  # nothing is recorded of them: not worth the question
         limit = max(1, self._window_chunks // _FIRST_WINDOW_SHARE)
         window = Window()
         for name in plan.deleted:
@@ -136,7 +137,8 @@ class Pipeline:
             elif document is None:
                 self._report.documents.pending += 1
             else:
-                window.add(update_of(document, recorded(self._generation.number, name)))
+                known = None if name in added else recorded(self._generation.number, name)
+                window.add(update_of(document, known))
             if window.chunks >= limit:
                 yield window
                 window = Window()

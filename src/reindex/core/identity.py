@@ -1,12 +1,13 @@
 """Who is who: embedding spaces and recipes, and the keys of texts, chunks and documents."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reindex.model import DocumentName, EmbeddingKey, digest
+from reindex.model import DocumentName, EmbeddingKey, digest, framed
 
 KEY_BYTES = 32
 
@@ -93,9 +94,11 @@ def chunk_ids(name: DocumentName, keys: Iterable[EmbeddingKey]) -> list[str]:
     """
     seen: Counter[EmbeddingKey] = Counter()
     ids = []
-    source, path = _name_bytes(name)
+    begun = hashlib.sha256(framed(b"chunk", *_name_bytes(name)))  # the same for all of a document
     for key in keys:
-        ids.append(digest(b"chunk", source, path, key, str(seen[key]).encode()).hex())
+        hasher = begun.copy()
+        hasher.update(framed(key, str(seen[key]).encode()))
+        ids.append(hasher.hexdigest())
         seen[key] += 1
     return ids
 

@@ -142,10 +142,13 @@ class VectorCache:
 
     def touch(self, keys: Sequence[EmbeddingKey], day: int) -> None:
         """Note that these keys were used on that day, for the size limit."""
-        self._database.execute_many(
-            "UPDATE vectors SET used_day = ? WHERE key = ? AND used_day < ?",
-            ((day, key, day) for key in keys),
-        )
+        with self._database.transaction():
+            for part in _parts(keys):
+                marks = ",".join("?" * len(part))
+                self._database.execute(
+                    f"UPDATE vectors SET used_day = ? WHERE used_day < ? AND key IN ({marks})",  # noqa: S608
+                    (day, day, *part),
+                )
 
     def count(self) -> int:
         row = self._database.one("SELECT count(*) FROM vectors")

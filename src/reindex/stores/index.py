@@ -244,7 +244,8 @@ class GenerationTable:
 
         chunks, layouts = changes.chunks, changes.layouts
         names = [row.name for row in chunks] + [layout.name for layout in layouts]
-        documents = [document_id(name) for name in names]
+        ids = {layout.name: document_id(layout.name) for layout in layouts}
+        documents = [ids[name] for name in names]
         blank = [None] * len(layouts)
         columns = {
             lance.ROW_ID: [row.chunk_id for row in chunks] + documents[len(chunks) :],
