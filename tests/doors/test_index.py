@@ -209,6 +209,14 @@ def test_any_words_can_be_asked(tmp_path, table, words):
     assert bool(found) == (words in {"日本語", "AND OR NOT"}) or words == "AND OR NOT"
 
 
+def test_words_in_quotes_are_words(tmp_path, table):
+    """LanceDB takes quotes around a string for a phrase: that finds nothing here, or fails."""
+    text = '"The lantern hangs over the meadow."'
+    snapshot = snapshot_of(tmp_path, table, table.apply(changes({name("a.md"): [text]})))
+    for words in ('"meadow lantern"', text, '"meadow'):
+        assert [hit.text for hit in snapshot.matching(words, 5, Filter())] == [text]
+
+
 def test_statistics_see_what_maintenance_is_for(table):
     table.apply(changes({name(f"{n}.md"): [f"text {n}"] for n in range(300)}))
     before = table.statistics()

@@ -77,9 +77,15 @@ class Snapshot:
         return _ranked(Candidate(*_hit(row), 1.0 - row["_distance"]) for row in rows)
 
     def matching(self, words: str, k: int, limits: Filter) -> list[Candidate]:
-        """The k chunks that match the words best by BM25, best first."""
+        """The k chunks that match the words best by BM25, best first.
+
+        Words only: of a bare string LanceDB takes `"quotes"` around it for a phrase, which our index can't
+        find (it keeps no positions) and an error tells of, or nothing.
+        """
+        from lancedb.query import MatchQuery
+
         with lance.clear_errors(f"searching table {self.published.table}"):
-            query = self._table.search(words, query_type="fts", fts_columns=lance.TEXT)
+            query = self._table.search(MatchQuery(words, lance.TEXT), query_type="fts")
             rows = _limited(query, limits).limit(k).select([*_HIT_COLUMNS, "_score"]).to_list()
         return _ranked(Candidate(*_hit(row), row["_score"]) for row in rows)
 
