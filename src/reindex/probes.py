@@ -4,11 +4,16 @@
     query = "How long do we keep raw parcel scans?"
     documents = ["policies/data-retention.md", "docs:architecture/storage.md"]
 
-A document is a path relative to its source, with the source's name before it where that is needed.
+or in short
+
+    "How long do we keep raw parcel scans?" = ["policies/data-retention.md", "docs:architecture/storage.md"]
+
+The name of the tables is free. A document is a path relative to its source, with the source's name before it
+(`docs:` or `docs/`) where that is needed.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +44,12 @@ def read_probes(path: Path) -> list[Probe]:
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the probe file {path} is no TOML: {error}", _HINT) from error
-    tables = [table for value in content.values() if isinstance(value, list) for table in value]
-    if not tables:
+    found = list(_tables(content))
+    if not found:
         raise ConfigError(f"the probe file {path} has no probes", _HINT)
-    if len(tables) > PROBES_MAX:
-        raise ConfigError(f"the probe file {path} has {len(tables)} probes; {PROBES_MAX} is the limit")
-    return [_probe(path, number, table) for number, table in enumerate(tables, start=1)]
+    if len(found) > PROBES_MAX:
+        raise ConfigError(f"the probe file {path} has {len(found)} probes; {PROBES_MAX} is the limit")
+    return [_probe(path, number, table) for number, table in enumerate(found, start=1)]
 
 
 def label(source: str, path: str) -> str:
@@ -53,11 +58,11 @@ def label(source: str, path: str) -> str:
 
 
 def documents_by_name(documents: Iterable[DocumentName]) -> dict[str, set[str]]:
-    """The labels of the documents under both ways to write them: the path, and source and path."""
+    """The labels of the documents under every way to write them: the path, and source and path."""
     found: dict[str, set[str]] = {}
     for name in documents:
         path = displayed_path(name.path)
-        for text in (path, label(name.source, path)):
+        for text in (path, label(name.source, path), f"{name.source}/{path}"):
             found.setdefault(text, set()).add(label(name.source, path))
     return found
 
@@ -65,6 +70,17 @@ def documents_by_name(documents: Iterable[DocumentName]) -> dict[str, set[str]]:
 def named_documents(probe: Probe, known: Mapping[str, set[str]]) -> set[str]:
     """The labels of those of the probe's documents that there are."""
     return {found for text in probe.documents for found in known.get(text, ())}
+
+
+def _tables(content: Mapping[str, Any]) -> Iterator[Any]:
+    """Every probe of the file, in the long form. What is a list of strings is the short form of one."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _tables(value)
+        elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            yield from value
+        else:
+            yield {"query": name, "documents": value}
 
 
 def _probe(path: Path, number: int, table: Any) -> Probe:
