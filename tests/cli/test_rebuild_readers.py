@@ -1,9 +1,10 @@
-"""Four processes that search at full speed, through a rebuild with other dimensions under 200 live edits, its
+"""Processes that search at full speed, through a rebuild with other dimensions under live edits, its
 promotion, a rollback, another promotion and gc: no answer fails, lacks something or mixes two generations,
-and every edit is published within ten seconds of its save.
+and every edit is published within ten seconds of its save. $LONG: four of them, and 200 edits.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from reindex.settings import EmbeddingSettings
 
 READER = Path(__file__).parent / "reader_at_full_speed.py"
 LIMIT_S = 120.0
-READERS, EDITS, DOCUMENTS, CHUNKS = 4, 200, 5, 3
+READERS, EDITS, OTHERS = (4, 200, 100) if os.environ.get("LONG") else (2, 60, 40)
+DOCUMENTS, CHUNKS = 5, 3
 PUBLISHED_WITHIN_S = 10.0
 EDIT_EVERY_S = 0.05
 
@@ -62,7 +64,7 @@ def test_readers_through_a_rebuild_under_edits(empty_place, tmp_path):
     edits = Edits(place, house)
     for number in range(DOCUMENTS):
         edits.save(f"d{number}.md")
-    for number in range(100):
+    for number in range(OTHERS):
         edits.save(f"other/{number}.md")
     assert place.run("sync", "--json").code == 0
     edits.look()
