@@ -93,7 +93,7 @@ CREATE TABLE notes (
 ) STRICT, WITHOUT ROWID
 """,
     """
-CREATE TABLE table_files ( -- the files of tables in use as they were when they were last known good
+CREATE TABLE table_files ( -- the files of the live table as they were when they were last known good
     path TEXT PRIMARY KEY NOT NULL, -- relative to the data directory
     size_bytes INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL
