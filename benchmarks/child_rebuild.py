@@ -20,9 +20,9 @@ from unittest import mock
 
 import numpy as np
 
-from child_scale import CHUNKS_A_DOCUMENT, make
+from child_scale import CHUNKS_A_DOCUMENT, make, milliseconds_of, warm
 from harness import clean, reindex
-from indexing import Project, Silent, cpu_s, warm_stores
+from indexing import Project, Silent, cpu_s
 from reindex import building
 from reindex.maintenance import folder_bytes
 from reindex.observe import observe
@@ -61,7 +61,7 @@ def load(config: str, documents: int) -> dict:
 
 def rebuilt(config: str) -> dict:
     """A whole rebuild by the same recipe. The size of the disk is looked at twenty times a second."""
-    _warm()
+    warm()
     project = _project(config)
     data_dir = project.app.data_dir
     before = folder_bytes(data_dir)
@@ -74,7 +74,7 @@ def from_cache(config: str) -> dict:
     """What of a rebuild takes vectors from the cache to the indexed table: documents are looked at, read and
     chunked before, the live generation has no pass meanwhile, and the gate is left out.
     """
-    _warm()
+    warm()
     project = _project(config)
     app = project.app
     with app.ledger() as ledger:
@@ -105,7 +105,7 @@ def bare(config: str) -> dict:
     """The rows of the live table into another one by create_table, and the same four indices."""
     from lancedb.index import FTS, BTree, IvfSq
 
-    _warm()
+    warm()
     project = _project(config)
     live = _live_table(project)
     has_vector_index = any(lance.VECTOR in index.columns for index in live.list_indices())
@@ -143,7 +143,7 @@ def switched(config: str, times: int) -> dict:
 
         with mock.patch.object(Pointer, "write", noted):
             rollback(project.app, Silent(), force=False)
-        warm += [_milliseconds(lambda q=q: reader.search(q)) for q in _QUERIES]
+        warm += [milliseconds_of(lambda q=q: reader.search(q)) for q in _QUERIES]
     return {"from_switch_ms": from_switch, "warm_ms": warm}
 
 
@@ -195,7 +195,7 @@ def _latencies(reader: Reader, goes_on: Callable[[int], bool]) -> list[float]:
     found: list[float] = []
     while goes_on(len(found)):
         text = f"{_QUERIES[len(found) % len(_QUERIES)]} {len(found)}"
-        found.append(_milliseconds(lambda t=text: reader.search(t, mode=SearchMode.HYBRID)))
+        found.append(milliseconds_of(lambda t=text: reader.search(t, mode=SearchMode.HYBRID)))
         time.sleep(0.01)  # a person, not a flood
     return found
 
@@ -232,17 +232,6 @@ def _peak(folder: Path) -> Iterator[list[int]]:
     finally:
         is_over.set()
         thread.join()
-
-
-def _milliseconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return (time.perf_counter() - started) * 1000
-
-
-def _warm() -> None:
-    with tempfile.TemporaryDirectory() as work:
-        warm_stores(Path(work))
 
 
 TASKS: dict[str, Callable[..., dict]] = {

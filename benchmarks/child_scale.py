@@ -55,7 +55,7 @@ def make(config: str, documents: int, first: int = 0) -> dict:
 
 def load(config: str) -> dict:
     """A first load: what it costs, what of it is the embedder's, and where the time goes."""
-    _warm()
+    warm()
     project = Project(config)
     embedder = project.use_hashes()
     before = peak_rss_mb()
@@ -74,7 +74,7 @@ def load(config: str) -> dict:
 
 def changes(config: str, repeats: int) -> dict:
     """One document changed, renamed, deleted, and nothing changed: each a sync of its own, stores and all."""
-    _warm()
+    warm()
     project = Project(config)
     project.use_hashes()
     project.sync()
@@ -85,7 +85,7 @@ def held(config: str, repeats: int) -> dict:
     """Passes that are told which document changed, with the stores kept open, as a process that watches has
     them: no look at the other files.
     """
-    _warm()
+    warm()
     project = Project(config)
     app = project.app
     with app.writer("benchmark", print) as writer:
@@ -114,7 +114,7 @@ def upkeep(config: str) -> dict:
     """One merge of small files and taking of rows into the indices, and how many edits share it."""
     from reindex.maintenance import small_fragments_max
 
-    _warm()
+    warm()
     project = Project(config)
     with project.app.writer("benchmark", print) as writer:
         table = writer.table()
@@ -141,7 +141,7 @@ def command(config: str, name: str) -> dict:
     from reindex.status import store_status
     from reindex.verifying import run_verify
 
-    _warm()
+    warm()
     project = Project(config)
     project.use_hashes()
     app = project.app
@@ -269,7 +269,7 @@ def _delete(path: Path) -> None:
 
 
 def _latencies(reader: Reader, mode: SearchMode, texts: list[str]) -> dict[str, float]:
-    cold, *warm = [_milliseconds(lambda t=text: reader.search(t, mode=mode)) for text in texts]
+    cold, *warm = [milliseconds_of(lambda t=text: reader.search(t, mode=mode)) for text in texts]
     warm.sort()
     p95 = warm[int(0.95 * (len(warm) - 1))]
     return {"cold_ms": cold, "p50_ms": statistics.median(warm), "p95_ms": p95}
@@ -281,7 +281,7 @@ def _io(count: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(count))
 
 
-def _milliseconds(call: Callable[[], object]) -> float:
+def milliseconds_of(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return (time.perf_counter() - started) * 1000
@@ -295,7 +295,7 @@ def _vocabulary() -> list[str]:
     ]
 
 
-def _warm() -> None:
+def warm() -> None:
     with tempfile.TemporaryDirectory() as work:
         warm_stores(Path(work))
 

@@ -1,13 +1,10 @@
 """A rebuild with every vector cached: its cost, its disk, the switch, and searching beside it."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
-from harness import HERE, Context, Row, clean, median, ratios, shown, spread
+from harness import HERE, Context, Row, median, ratios, shown, spread
 from measures import Corpus
-from scale import make_config
+from scale import child, make_config
 
 CHILD = HERE / "child_rebuild.py"
 
@@ -108,9 +105,4 @@ def _p95(values: list[float]) -> float:
 
 
 def _child(task: str, **arguments: object) -> dict:
-    """One task of child_rebuild.py in a fresh process."""
-    command = [sys.executable, str(CHILD), task, json.dumps(arguments, default=str)]
-    done = subprocess.run(command, capture_output=True, text=True, env=clean(), check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"child {task} exited with {done.returncode}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return child(task, CHILD, **arguments)

@@ -132,9 +132,9 @@ def make_config(folder: Path) -> Path:
     return config
 
 
-def child(task: str, **arguments: object) -> dict:
-    """One task of child_scale.py in a fresh process."""
-    command = [sys.executable, str(CHILD), task, json.dumps(arguments, default=str)]
+def child(task: str, script: Path = CHILD, **arguments: object) -> dict:
+    """One task of child_scale.py, or of another script like it, in a fresh process."""
+    command = [sys.executable, str(script), task, json.dumps(arguments, default=str)]
     done = subprocess.run(command, capture_output=True, text=True, env=clean(), check=False)
     if done.returncode != 0:
         raise RuntimeError(f"child {task} exited with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -20,7 +20,7 @@ from reindex.errors import EmbeddingError, ModelError, ReindexError
 from reindex.gate import Answer, GateReport, Inspection, check_probes, inspect_rows
 from reindex.model import DocumentName
 from reindex.observe import Observation, changed_between, observe
-from reindex.passes import Surface, build_pass, serve_pass
+from reindex.passes import PassContext, build_pass, serve_pass
 from reindex.probes import Probe
 from reindex.promotion import promote
 from reindex.report import PassReport, Progress, WarningsOnly
@@ -130,7 +130,7 @@ class Building:
         held meanwhile: the new generation lacks what the live one still serves.
         """
         self._one_round()
-        report.hold(self._held)
+        report.held = self._held
         if not report.passed and not force:
             return False
         promote(self._beside, by)
@@ -140,7 +140,7 @@ class Building:
         """The live generation first: what its guard holds back is held back in the other as well."""
         observation, live_changes = self._refresh_live()
         changes = build_pass(
-            Surface(self._app, self._sources, self._catalog, self._progress, self.report),
+            PassContext(self._app, self._sources, self._catalog, self._progress, self.report),
             self._beside,
             self._parser,
             observation,
@@ -161,10 +161,10 @@ class Building:
         assert generation is not None, "readers are on it"
         report = PassReport()
         quiet = WarningsOnly(self._progress)
-        surface = Surface(self._app, self._sources, self._catalog, quiet, report)
+        context = PassContext(self._app, self._sources, self._catalog, quiet, report)
         observation = observe(list(self._sources.values()), self._live.ledger.files, self._app.clock)
         try:
-            changes = serve_pass(surface, self._live, generation.recipe, observation, accept_deletes=False)
+            changes = serve_pass(context, self._live, generation.recipe, observation, accept_deletes=False)
         except (ModelError, EmbeddingError) as error:  # often why there is to be another generation
             changes = self._without_its_model(observation, generation, error)
         self._held = len(changes.held)

@@ -22,8 +22,8 @@ Answer = Callable[[Snapshot, str], Sequence[str]]
 
 @dataclass(slots=True)
 class GateReport:
-    """What was found, and why it is refused (nothing: it passed). Shares are between 0 and 1; None where
-    there was nothing to measure. `held` are deletions that the live generation holds back.
+    """What was found, and the faults for which it is refused (none: it passed). Shares are between 0 and 1;
+    None where there was nothing to measure. `held` are deletions that the live generation holds back.
     """
 
     documents: int = 0
@@ -34,11 +34,19 @@ class GateReport:
     recall_live: float | None = None
     overlap: float | None = None
     probes: int = 0
-    refusals: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.hold(self.held)
+    @property
+    def refusals(self) -> list[str]:
+        """Held deletions are one: the live generation still answers from documents that the new one lacks."""
+        if not self.held:
+            return self.faults
+        held = (
+            f"{self.held} deletions are held in the live generation: bring the documents back, or let them go"
+            " with `reindex sync --accept-deletes`"
+        )
+        return [held, *self.faults]
 
     @property
     def passed(self) -> bool:
@@ -51,21 +59,12 @@ class GateReport:
             return None
         return self.recall - self.recall_live
 
-    def hold(self, held: int) -> None:
-        """Held deletions: the live generation still answers from documents that the new one has not."""
-        self.held = held
-        if held and not any("are held" in refusal for refusal in self.refusals):
-            self.refuse(
-                f"{held} deletions are held in the live generation: bring the documents back, or let them go"
-                " with `reindex sync --accept-deletes`"
-            )
-
     def refuse(self, reason: str) -> None:
         """One more reason not to promote."""
-        if len(self.refusals) < _DETAILS_MAX:
-            self.refusals.append(reason)
-        elif len(self.refusals) == _DETAILS_MAX:
-            self.refusals.append("and more")
+        if len(self.faults) < _DETAILS_MAX:
+            self.faults.append(reason)
+        elif len(self.faults) == _DETAILS_MAX:
+            self.faults.append("and more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from reindex.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
-class Surface:
+class PassContext:
     """What a pass works from and tells: the sources as configured, the models, whom to tell how far it is."""
 
     app: App
@@ -30,7 +30,7 @@ class Surface:
 
 
 def serve_pass(
-    surface: Surface,
+    context: PassContext,
     writer: Writer,
     recipe: Recipe,
     observation: Observation,
@@ -47,22 +47,22 @@ def serve_pass(
     number = writer.generation.number if writer.generation is not None else None
     changes = find_changes(observation, writer.ledger, number, accept_deletes=accept_deletes, now=now)
     remember(writer, observation, changes, now)
-    _count_unworked(changes, surface.report)
+    _count_unworked(changes, context.report)
     if not changes.plan.is_empty or writer.generation is None or not writer.is_live:
         if writer.generation is None:
             writer.start_generation(recipe)
         writer.check_rows()
-        pipeline = _pipeline(surface, writer, recipe, writer.ledger.failures.record)
+        pipeline = _pipeline(context, writer, recipe, writer.ledger.failures.record)
         pipeline.run(observation, changes)
-        surface.progress.phase("upkeep", 0, "steps")
-        maintain(writer, surface.app.settings)
+        context.progress.phase("upkeep", 0, "steps")
+        maintain(writer, context.app.settings)
     if not changes.pending:
-        writer.catch_up()
+        writer.mark_caught_up()
     return changes
 
 
 def build_pass(
-    surface: Surface,
+    context: PassContext,
     writer: Writer,
     parser: ParserProcess,
     observation: Observation,
@@ -92,29 +92,29 @@ def build_pass(
     if not changes.plan.is_empty:
         writer.check_rows()
         recipe = writer.generation.recipe
-        pipeline = _pipeline(surface, writer, recipe, failed, parser, meanwhile)
+        pipeline = _pipeline(context, writer, recipe, failed, parser, meanwhile)
         pipeline.run(observation, changes)
     return changes
 
 
 def _pipeline(
-    surface: Surface,
+    context: PassContext,
     writer: Writer,
     recipe: Recipe,
     failed: Callable[[Sequence[Failure]], None],
     parser: ParserProcess | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Pipeline:
-    app = surface.app
+    app = context.app
     embedding = app.settings.embedding
     return Pipeline(
         writer,
-        app.preparer(recipe, surface.catalog, surface.sources, parser),
-        app.embedder(recipe, surface.catalog, surface.report.notices.append),
+        app.preparer(recipe, context.catalog, context.sources, parser),
+        app.embedder(recipe, context.catalog, context.report.notices.append),
         window_chunks=embedding.window_chunks,
         batch_tokens=embedding.batch_tokens,
-        progress=surface.progress,
-        report=surface.report,
+        progress=context.progress,
+        report=context.report,
         failed=failed,
         meanwhile=meanwhile,
     )

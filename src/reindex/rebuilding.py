@@ -156,7 +156,8 @@ def _begin(live: Writer, recipe: Recipe, options: RebuildOptions, progress: Prog
         recover_beside(beside)
     elif begun is not None:
         progress.warn(
-            f"generation {begun.number} ({begun.recipe.described}) was begun by another recipe: it is dropped"
+            f"generation {begun.number} ({begun.recipe.described}) was begun by another recipe,"
+            " or not afresh: it is dropped"
         )
         beside.drop_unread(begun)
     if beside.generation is None:

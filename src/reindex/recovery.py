@@ -227,18 +227,18 @@ def _refill_cache(writer: Writer) -> None:
     """The cache is new: the table's rows carry keys and vectors, so that nothing is paid for again.
 
     It was all that knew better: what can't be a vector is left out, and the table made again without it. The
-    other generations' tables are asked too, because their vectors may be of other spaces; the live one comes
-    last, so that where they differ its own are kept.
+    other generations' tables are asked too, because their vectors may be of other spaces; where they differ,
+    those that were made afresh are kept, or else the live one's.
     """
-    number = writer.generation.number if writer.generation is not None else None
-    for other in writer.ledger.generations.all():
-        if other.number != number and other.state in TABLE_STATES:
-            beside = Writer(writer.stores, other)
-            recover_beside(beside)
-            if beside.generation is not None:
-                _refill_from(beside, beside.generation)
-    if writer.generation is not None:
-        _refill_from(writer, writer.generation)
+    live = writer.generation.number if writer.generation is not None else None
+    known = [g for g in writer.ledger.generations.all() if g.state in TABLE_STATES]
+    for generation in sorted(known, key=lambda g: (g.is_fresh, g.number == live)):
+        filler = writer
+        if generation.number != live:
+            filler = Writer(writer.stores, generation)
+            recover_beside(filler)
+        if filler.generation is not None:
+            _refill_from(filler, filler.generation)
     if vectors := writer.cache.count():
         writer.warn(f"the vector cache was filled again from the index: {vectors} vectors")
     writer.cache.mark_complete()
@@ -251,7 +251,10 @@ def _refill_from(writer: Writer, generation: Generation) -> None:
     for keys, vectors in writer.table().vectors():
         sound = are_unit(vectors)
         is_sound = is_sound and bool(sound.all())
-        writer.cache.put(list(compress(keys, sound)), vectors[sound], writer.stores.today)
+        since = generation.number if generation.is_fresh else 0
+        writer.cache.put(
+            list(compress(keys, sound)), vectors[sound], writer.stores.today, newest_generation=since
+        )
     if not is_sound:
         writer.give_up_table(generation)
 

@@ -9,7 +9,7 @@ from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
 from reindex.errors import ConfigError, ModelError
 from reindex.maintenance import tidy_jobs
 from reindex.observe import Observation, observe
-from reindex.passes import Surface, serve_pass
+from reindex.passes import PassContext, serve_pass
 from reindex.recovery import recover
 from reindex.report import PassReport, Progress
 from reindex.sources.files import RootState
@@ -48,17 +48,17 @@ def sync_with(
     """
     tidy_jobs(writer)
     report = PassReport()
-    surface = Surface(app, app.sources(), app.catalog(writer.ledger, is_writable=True), progress, report)
+    context = PassContext(app, app.sources(), app.catalog(writer.ledger, is_writable=True), progress, report)
     progress.phase("scanning", 0, "files")
-    sources = list(surface.sources.values())
+    sources = list(context.sources.values())
     observation = observe(sources, writer.ledger.files, app.clock, progress.advance)
     report_sources(observation, writer, report)
-    wanted = wanted or recipe_for(app.settings, surface.catalog)
+    wanted = wanted or recipe_for(app.settings, context.catalog)
     try:
-        _run_pass(surface, writer, wanted, observation, accept_deletes=accept_deletes)
+        _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
     except (TableMissingError, CorruptDatabaseError) as damage:
         _replace_damaged(writer, damage)
-        _run_pass(surface, writer, wanted, observation, accept_deletes=accept_deletes)
+        _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
     generation = writer.generation
     if generation is not None and generation.recipe.fingerprint != wanted.fingerprint:
         tokens = writer.ledger.documents.tokens(generation.number)
@@ -95,10 +95,10 @@ def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabase
 
 
 def _run_pass(
-    surface: Surface, writer: Writer, wanted: Recipe, observation: Observation, *, accept_deletes: bool
+    context: PassContext, writer: Writer, wanted: Recipe, observation: Observation, *, accept_deletes: bool
 ) -> None:
-    recipe = _recipe(writer, wanted, surface.catalog)
-    serve_pass(surface, writer, recipe, observation, accept_deletes=accept_deletes)
+    recipe = _recipe(writer, wanted, context.catalog)
+    serve_pass(context, writer, recipe, observation, accept_deletes=accept_deletes)
 
 
 def _recipe(writer: Writer, wanted: Recipe, catalog: ModelCatalog) -> Recipe:

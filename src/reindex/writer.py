@@ -1,4 +1,4 @@
-"""Everything open for writing, in the hands of one writer: generations, the published version, the cache."""
+"""One generation open for writing: its table, its record, and what readers are sent to."""
 
 import contextlib
 from enum import StrEnum
@@ -131,7 +131,7 @@ class Writer:
             self.record_files()
 
     def oldest_version_in_reach(self) -> int:
-        """The oldest version of the live table that a reader may still be pinned to."""
+        """The oldest version of its table that a reader may still be pinned to."""
         assert self.generation is not None, "no generation is open"
         since = self.clock.now() - self.stores.reader_grace_s
         reachable = self.ledger.generations.versions_in_reach(self.generation.number, since)
@@ -167,7 +167,7 @@ class Writer:
         if generation.promoted_at is None:
             remove_table(self.data_dir, generation.table)
 
-    def catch_up(self) -> None:
+    def mark_caught_up(self) -> None:
         """The generation is as new as the disk again: answers need not tell how far it is behind."""
         if self.generation is not None and self.generation.behind is not None:
             self.generation = self.ledger.generations.record_behind(self.generation, None)

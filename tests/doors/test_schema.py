@@ -1,4 +1,4 @@
-"""Schemas on disk: a script that was released is compared to the letter with what it made, and stays as it is."""
+"""Schemas on disk: a released script is compared to the letter with what it made, and stays as it is."""
 
 import hashlib
 

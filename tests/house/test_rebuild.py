@@ -157,7 +157,6 @@ def test_no_promote_and_then_promote(house):
 
 
 def test_fresh_embeds_everything_again_once(house):
-    house.embedder.before_batch = lambda: None
     first = dict(house.embedder.sent)
     with crash_at("after 2 cache", nth=2), pytest.raises(Crash):
         house.rebuild(fresh=True)
@@ -389,6 +388,17 @@ class TestDamage:
         house.rebuild()
         assert house.rollback().generation == 2
         house.with_dimensions(0).rebuild()
+        assert texts_sent(house) == sent
+        house.check()
+
+    def test_a_lost_cache_keeps_what_was_made_afresh(self, house):
+        """A renamed document's rows are new, and their vectors are not."""
+        house.rebuild(fresh=True)
+        for path in house.data_dir.glob("cache.sqlite*"):
+            path.unlink()
+        sent = texts_sent(house)
+        (house.docs / "d0.md").rename(house.docs / "renamed.md")
+        house.sync()
         assert texts_sent(house) == sent
         house.check()
 

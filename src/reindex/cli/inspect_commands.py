@@ -70,8 +70,7 @@ def query(
     if found.degraded:
         warn(f"note: answered by words alone, because {found.degraded}")
     if found.behind is not None:
-        age_s = max(0.0, time.time() - found.behind.since)
-        behind = plural(found.behind.documents, "document")
+        behind, age_s = plural(found.behind.documents, "document"), found.behind.age_s(time.time())
         warn(f"note: generation {found.generation} is {behind} behind, for {age_s:.0f} s")
     if json_output:
         print_json(_query_object(found))

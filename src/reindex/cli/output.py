@@ -57,8 +57,7 @@ def behind_object(behind: Behind | None) -> dict[str, object]:
     """How far an answer is behind the disk: a member to add to its object, where it is."""
     if behind is None:
         return {}
-    age_s = round(max(0.0, time.time() - behind.since), 3)
-    return {"behind": {"documents": behind.documents, "age_s": age_s}}
+    return {"behind": {"documents": behind.documents, "age_s": round(behind.age_s(time.time()), 3)}}
 
 
 def iso(timestamp: float | None) -> str | None:

@@ -126,7 +126,9 @@ def _rebuild_object(report: RebuildReport) -> dict[str, object]:
 
 
 def _gate_object(gate: GateReport) -> dict[str, object]:
-    return {"passed": gate.passed, **asdict(gate), "recall_change": gate.recall_change}
+    found = asdict(gate)
+    del found["faults"]  # they are among the refusals
+    return {"passed": gate.passed, **found, "recall_change": gate.recall_change, "refusals": gate.refusals}
 
 
 def _say_rebuild(report: RebuildReport) -> None:

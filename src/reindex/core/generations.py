@@ -43,6 +43,10 @@ class Behind:
     documents: int
     since: float
 
+    def age_s(self, now: float) -> float:
+        """Of that change; a clock that was set back makes it 0."""
+        return max(0.0, now - self.since)
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
