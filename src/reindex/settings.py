@@ -1,14 +1,13 @@
 """Every setting of reindex on one page: its key, type, default, limits and meaning.
 
-The parser, the JSON schema and the file that `reindex init` writes are all derived from these classes; to add
-a setting, add a field here. Annotations must stay real objects (no `from __future__ import annotations`).
+The parser, the JSON schema and the file that `reindex init` writes are all derived from these classes (by
+`settings_entries`); to add a setting, add a field here. Annotations must stay real objects (no `from
+__future__ import annotations`).
 """
 
-from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, cast, get_args, get_origin
+from typing import Literal, TypedDict, Unpack
 
 NOT_SETTINGS = frozenset({"REINDEX_CONFIG"})
 """Environment variables that begin with REINDEX_ and are no settings. Any other unknown one is an error."""
@@ -189,6 +188,39 @@ class DaemonSettings:
         default=50, metadata=_about("quiet time before a single saved file is taken", min=0)
     )
     reconcile_s: float = field(default=900, metadata=_about("a full scan at least this often", min=0.1))
+    poll_s: float = field(
+        default=30,
+        metadata=_about(
+            "between two looks at folders that tell of no changes, as network shares",
+            min=0.1,
+            fine_tuning=True,
+        ),
+    )
+    token: str = field(
+        default="",
+        metadata=_about(
+            "what a client has to show; needed for another address than this machine's own",
+            pattern=r"[!-~]*",
+            allowed="printable, without spaces",
+            may_hold_password=True,
+            example="${REINDEX_TOKEN}",
+            fine_tuning=True,
+        ),
+    )
+    searches_max: int = field(
+        default=64,
+        metadata=_about("under way at a time; above it, a client is told to wait", min=1, fine_tuning=True),
+    )
+    model_idle_s: float = field(
+        default=600,
+        metadata=_about("a model's process ends after so long without work", min=0.1, fine_tuning=True),
+    )
+    stop_s: float = field(
+        default=10,
+        metadata=_about(
+            "after being asked to stop, until what is under way is cut off", min=0, fine_tuning=True
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,83 +245,3 @@ class Settings:
     index: IndexSettings = field(default_factory=IndexSettings)
     daemon: DaemonSettings = field(default_factory=DaemonSettings)
     promotion: PromotionSettings = field(default_factory=PromotionSettings)
-
-
-class Kind(StrEnum):
-    """What may be written for a setting, in the words of the messages."""
-
-    STRING = "a string"
-    CHOICE = "one of"
-    PATH = "a path"
-    INTEGER = "a whole number"
-    NUMBER = "a number"
-    BOOLEAN = "true or false"
-    STRINGS = "a list of strings"
-    TABLE = "a table"
-    TABLES = "a list of tables"
-
-
-_KINDS: dict[object, Kind] = {
-    str: Kind.STRING,
-    str | None: Kind.STRING,
-    Path: Kind.PATH,
-    Path | None: Kind.PATH,
-    int: Kind.INTEGER,
-    float: Kind.NUMBER,
-    bool: Kind.BOOLEAN,
-    tuple[str, ...]: Kind.STRINGS,
-    tuple[SourceSettings, ...]: Kind.TABLES,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One field of this page. `section` is the class of a table or of a list of tables, None for a value;
-    `default` is what the field holds when it is not set, and `is_required` that there is none.
-    """
-
-    name: str
-    kind: Kind
-    doc: str
-    limits: Limits
-    choices: tuple[str, ...] = ()
-    section: type[Any] | None = None
-    default: Any = None
-    is_required: bool = False
-
-
-def entries(section: type[Any]) -> Iterator[Entry]:
-    """The fields of one of the classes above, in the order of the page."""
-    for each in fields(section):
-        inner = _section(each.type)
-        yield Entry(
-            name=each.name,
-            kind=_kind(each.type),
-            doc=each.metadata.get("doc", ""),
-            limits=cast("Limits", {key: value for key, value in each.metadata.items() if key != "doc"}),
-            choices=get_args(each.type) if get_origin(each.type) is Literal else (),
-            section=inner,
-            default=None if each.default is MISSING else each.default,
-            is_required=each.default is MISSING and inner is None,
-        )
-
-
-def all_entries(section: type[Any] = Settings, prefix: str = "") -> Iterator[tuple[str, Entry]]:
-    """Every value of the page by its dotted key; those of any source are "sources.name" and so on."""
-    for entry in entries(section):
-        if entry.section is None:
-            yield prefix + entry.name, entry
-        else:
-            yield from all_entries(entry.section, f"{prefix}{entry.name}.")
-
-
-def _kind(annotation: object) -> Kind:
-    if get_origin(annotation) is Literal:
-        return Kind.CHOICE
-    return Kind.TABLE if is_dataclass(annotation) else _KINDS[annotation]
-
-
-def _section(annotation: Any) -> type[Any] | None:
-    if is_dataclass(annotation) and isinstance(annotation, type):
-        return annotation
-    return SourceSettings if _kind(annotation) is Kind.TABLES else None

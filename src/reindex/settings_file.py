@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reindex.errors import ConfigError
-from reindex.settings import Kind, all_entries
+from reindex.settings_entries import Kind, all_entries
 from reindex.settings_parser import LoadedSettings, parse_settings, refuse_overlaps
 
 _HINT = "run `reindex init` to write one, or name it with --config"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NewType, NoReturn
 
 from reindex.errors import ConfigError
-from reindex.settings import NOT_SETTINGS, Entry, Kind, Settings, all_entries, entries
+from reindex.settings import NOT_SETTINGS, Settings
+from reindex.settings_entries import Entry, Kind, all_entries, entries
 from reindex.settings_lines import KeyLines, KeyPath
 from reindex.settings_values import checked_value, value_from_variable
 

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reindex.settings import Entry, Kind, Settings, entries
+from reindex.settings import Settings
+from reindex.settings_entries import Entry, Kind, entries
 from reindex.settings_parser import LoadedSettings
 
 _COMMENT_COLUMN = 38

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from reindex.errors import ConfigError
-from reindex.settings import Entry, Kind
+from reindex.settings_entries import Entry, Kind
 
 _INTEGER_MAX = 2**63 - 1  # TOML's
 _TEXTS = (Kind.STRING, Kind.CHOICE, Kind.PATH)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reindex.errors import ConfigError
-from reindex.settings import Kind, Settings, SourceSettings, all_entries, entries
+from reindex.settings import Settings, SourceSettings
+from reindex.settings_entries import Kind, all_entries, entries
 from reindex.settings_file import find_config, load_settings
 from reindex.settings_lines import KeyLines
 from reindex.settings_parser import LoadedSettings, parse_settings
@@ -79,6 +80,11 @@ def test_the_defaults_are_those_of_the_contract():
         http = "127.0.0.1:7700"
         settle_ms = 50
         reconcile_s = 900
+        poll_s = 30
+        token = ""
+        searches_max = 64
+        model_idle_s = 600
+        stop_s = 10
         [promotion]
         queries = ""
         min_recall = 0.0
