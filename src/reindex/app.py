@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from reindex.core.identity import Recipe
     from reindex.embedders.catalog import ModelCatalog
     from reindex.embedders.tokenizer import ModelTokenizer
+    from reindex.opening import Stores
     from reindex.parsers.process import ParserProcess
     from reindex.preparing import Preparer
     from reindex.search import Reader
@@ -48,6 +49,7 @@ class App:
     parser: ParserProcess | None = None
     _tokenizers: dict[str, ModelTokenizer] = field(default_factory=dict, init=False, repr=False)
     _embedders: dict[bytes, Embedder] = field(default_factory=dict, init=False, repr=False)
+    _kept: Stores | None = field(default=None, init=False, repr=False)
     _say: Callable[[str], None] = field(default=lambda _: None, init=False, repr=False)
 
     def close(self) -> None:
@@ -77,16 +79,39 @@ class App:
 
     @contextmanager
     def writer(self, command: str, warn: Callable[[str], None]) -> Iterator[Writer]:
-        """The stores, locked, consistent and open for writing."""
-        from reindex.opening import Surroundings, open_stores
+        """The stores, locked, consistent and open for writing; those that are kept open, if they are."""
         from reindex.recovery import recover
         from reindex.writer import Writer
 
-        around = Surroundings(self.clock, warn, self.settings.index.reader_grace_s)
-        with open_stores(self.data_dir, command, around) as stores:
+        with self._stores(command, warn) as stores:
             writer = Writer(stores)
             recover(writer)
             yield writer
+
+    @contextmanager
+    def keep_open(self, command: str, warn: Callable[[str], None]) -> Iterator[None]:
+        """Open and lock the stores once for all that this App writes meanwhile, from one thread."""
+        with self._stores(command, warn) as stores:
+            self._kept = stores
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextmanager
+    def _stores(self, command: str, warn: Callable[[str], None]) -> Iterator[Stores]:
+        from reindex.opening import Surroundings, open_stores
+
+        if self._kept is not None:
+            before, self._kept.warn = self._kept.warn, warn
+            try:
+                yield self._kept
+            finally:
+                self._kept.warn = before
+            return
+        around = Surroundings(self.clock, warn, self.settings.index.reader_grace_s)
+        with open_stores(self.data_dir, command, around) as stores:
+            yield stores
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger | None]:

@@ -5,19 +5,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reindex.core.diff import Plan, Recorded, plan
-from reindex.core.guard import mass_hold, root_hold
+from reindex.core.guard import HOLD_DOCUMENTS, mass_hold, root_hold
 from reindex.core.tokens import CHUNKER_VERSION
-from reindex.model import DocumentName
+from reindex.model import DocumentName, Places
 from reindex.observe import Observation, unknown_documents
 from reindex.parsers.registry import parser_version
-from reindex.sources.files import RootState
+from reindex.sources.files import RootState, Scan
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A plan, what stays out of it, and why. `held` are deletions that wait for consent."""
+    """A plan, what stays out of it, and why. `held` are deletions that wait for consent.
+
+    `unsure` are sources of which only some places were looked at, and where what was found there must not be
+    believed before all of it is: nothing of these changes may be done.
+    """
 
     plan: Plan
     held: tuple[DocumentName, ...]
@@ -25,6 +29,7 @@ class Changes:
     unreadable: Mapping[DocumentName, str]
     unstable: frozenset[DocumentName]
     waiting: Mapping[DocumentName, Failure]
+    unsure: frozenset[str] = frozenset()
 
     @property
     def pending(self) -> int:
@@ -49,9 +54,10 @@ def find_changes(
 
     `failures` are those that this generation's documents wait for; None: those that the ledger has.
     """
-    recorded = _recorded(ledger, generation)
+    recorded = _recorded(ledger, generation, observation.places)
     if failures is None:
         failures = ledger.failures.all() if ledger is not None else {}
+    failures = {name: failure for name, failure in failures.items() if observation.covers(name)}
     unreadable = dict(observation.unreadable)
     for scan in observation.scans.values():
         unreadable |= unknown_documents(scan, list(recorded))
@@ -79,6 +85,7 @@ def find_changes(
         unreadable=unreadable,
         unstable=frozenset(observation.unstable),
         waiting=failures,
+        unsure=_unsure(observation, ledger, generation, found),
     )
 
 
@@ -87,10 +94,13 @@ def _is_known(observation: Observation, source: str) -> bool:
     return observation.scans[source].root_state is not RootState.UNREADABLE
 
 
-def _recorded(ledger: Ledger | None, generation: int | None) -> dict[DocumentName, Recorded]:
+def _recorded(
+    ledger: Ledger | None, generation: int | None, places: Places | None
+) -> dict[DocumentName, Recorded]:
     if ledger is None or generation is None:
         return {}
-    return {name: Recorded(*found) for name, found in ledger.documents.revisions(generation).items()}
+    found = ledger.documents.revisions(generation, places)
+    return {name: Recorded(*document) for name, document in found.items()}
 
 
 def _dead(failures: Iterable[Failure]) -> dict[DocumentName, Recorded]:
@@ -104,16 +114,46 @@ def _root_holds(
     counts = Counter(name.source for name in recorded)
     holds = []
     for source, scan in observation.scans.items():
-        known_device = ledger.files.device(source) if ledger is not None else None
+        if not observation.is_whole(source):
+            continue
         reason = root_hold(
             is_reachable=scan.root_state is RootState.OK,
             files=len(scan.files),
             recorded=counts[source],
-            device_changed=None not in {known_device, scan.root_device} and known_device != scan.root_device,
+            device_changed=_is_elsewhere(scan, ledger),
         )
         if reason:
             holds.append(Hold(source, 0, reason, now))
     return holds
+
+
+def _is_elsewhere(scan: Scan, ledger: Ledger | None) -> bool:
+    """Whether the source's folder is on another device than when its deletions were last believed."""
+    known = ledger.files.device(scan.source) if ledger is not None else None
+    return None not in {known, scan.root_device} and known != scan.root_device
+
+
+def _unsure(
+    observation: Observation, ledger: Ledger | None, generation: int | None, found: Plan
+) -> frozenset[str]:
+    """Sources where a look at some places might delete what a look at all of them would hold, and those that
+    have deletions held: they may have come back.
+    """
+    if observation.places is None or ledger is None or generation is None:
+        return frozenset()
+    held = {hold.source for hold in ledger.failures.holds()}
+    losses = Counter(name.source for name in found.deleted)
+    unsure = set()
+    for source, scan in observation.scans.items():
+        if observation.is_whole(source):
+            continue
+        is_sound = scan.root_state is RootState.OK and not _is_elsewhere(scan, ledger)
+        is_much = losses[source] > HOLD_DOCUMENTS or (
+            losses[source] > 0 and losses[source] == ledger.documents.of_source(generation, source)
+        )
+        if source in held or not is_sound or is_much:
+            unsure.add(source)
+    return frozenset(unsure)
 
 
 def _hold_masses(

@@ -1,6 +1,7 @@
 """The words of the product as values: documents, revisions, chunks, vectors, generations."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, NewType
@@ -28,6 +29,23 @@ class DocumentName:
 
     def __str__(self) -> str:
         return f"{self.source}:{self.path}"
+
+
+Places = Mapping[str, frozenset[str]]
+"""Source -> paths relative to its folder: files, and folders with all below them. `WHOLE` is all of it."""
+
+WHOLE = frozenset({""})
+
+
+def lies_in(name: DocumentName, places: Places) -> bool:
+    """Whether a document stands at one of the places, or below."""
+    paths = places.get(name.source, frozenset())
+    if not paths or "" in paths or name.path in paths:
+        return bool(paths)
+    above = name.path.rpartition("/")[0]
+    while above and above not in paths:
+        above = above.rpartition("/")[0]
+    return bool(above)
 
 
 class FileStat(NamedTuple):

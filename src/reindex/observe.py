@@ -6,10 +6,11 @@ Stat first, content only where the stat is new or proves nothing. Nothing is wri
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from reindex.core.racy import is_racy
 from reindex.errors import UnstableFileError
-from reindex.model import DocumentName, FileStat, Revision
+from reindex.model import DocumentName, FileStat, Places, Revision, lies_in
 from reindex.ports import Clock
 from reindex.sources.files import FileContent, FileSource, RootState, Scan
 from reindex.stores.file_rows import FileRows, SeenFile
@@ -24,6 +25,7 @@ class Observation:
 
     `revisions` are the documents that could be read. `unreadable` says why others could not; `unstable` were
     being written. `looks` are new stats worth remembering; `gone` are remembered files that are no more.
+    Of what lies outside `places` nothing is known; None: everything was looked at.
     """
 
     revisions: dict[DocumentName, Revision] = field(default_factory=dict)
@@ -33,6 +35,15 @@ class Observation:
     looks: dict[DocumentName, SeenFile] = field(default_factory=dict)
     gone: list[DocumentName] = field(default_factory=list)
     scans: dict[str, Scan] = field(default_factory=dict)
+    places: Places | None = None
+
+    def covers(self, name: DocumentName) -> bool:
+        """Whether its absence says that there is no such document."""
+        return self.places is None or lies_in(name, self.places)
+
+    def is_whole(self, source: str) -> bool:
+        """Whether all of a source was looked at."""
+        return self.places is None or "" in self.places.get(source, ())
 
     @property
     def ignored(self) -> int:
@@ -46,17 +57,22 @@ def observe(
     advance: Callable[[int], None] = lambda _: None,
     *,
     read_all: bool = False,
+    places: Places | None = None,
+    entering: Callable[[str, str], None] = lambda _, __: None,
 ) -> Observation:
-    """Scan every source and find each document's revision.
+    """Scan every source, or only these places, and find each document's revision there.
 
     `files` are the remembered looks (None: there are none). `read_all` trusts no stat. `advance` is told of
-    every file that had to be read.
+    every file that had to be read, `entering` of (source, folder) right before a folder is listed.
     """
-    observation = Observation()
+    observation = Observation(places=places)
     for source in sources:
-        scan = source.scan()
+        if places is not None and source.name not in places:
+            continue
+        paths = None if places is None else places[source.name]
+        scan = source.scan(paths, partial(entering, source.name))
         observation.scans[source.name] = scan
-        known = files.of_source(source.name) if files is not None else {}
+        known = files.of_source(source.name, paths) if files is not None else {}
         _look_at_files(source, scan, {} if read_all else known, observation, clock, advance)
         if scan.root_state is RootState.OK:
             unknown = _unknown_folders(scan)
@@ -66,6 +82,19 @@ def observe(
                 if path not in scan.files and not _is_below(path, unknown)
             ]
     return observation
+
+
+def other_names(observation: Observation, files: FileRows) -> set[DocumentName]:
+    """The other names of files that were found changed: what was written by one name was written by all, and
+    nobody is told of the others.
+    """
+    changed = [
+        look.stat
+        for name, look in observation.looks.items()
+        if name.path in observation.scans[name.source].linked
+    ]
+    names = {name for stat in changed for name in files.other_names(stat)}
+    return {name for name in names if not observation.covers(name)}
 
 
 def changed_between(before: Observation, after: Observation) -> set[DocumentName]:

@@ -38,7 +38,8 @@ def serve_pass(
     accept_deletes: bool,
 ) -> Changes:
     """Bring the generation that readers see up to date with a look at the disk; make the first one if there
-    is none. What the look found beside it (failures, held deletions) is written down.
+    is none. What the look found beside it (failures, held deletions) is written down. Nothing is done when
+    the look was at some places and the changes are `unsure`.
 
     Raises ModelError, EmbeddingError, ParserUnavailableError and StoreError; what was published until then
     stays.
@@ -46,6 +47,8 @@ def serve_pass(
     now = writer.clock.now()
     number = writer.generation.number if writer.generation is not None else None
     changes = find_changes(observation, writer.ledger, number, accept_deletes=accept_deletes, now=now)
+    if changes.unsure:
+        return changes
     remember(writer, observation, changes, now)
     _count_unworked(changes, context.report)
     if not changes.plan.is_empty or writer.generation is None or not writer.is_live:
@@ -56,7 +59,7 @@ def serve_pass(
         pipeline.run(observation, changes)
         context.progress.phase("upkeep", 0, "steps")
         maintain(writer, context.app.settings)
-    if not changes.pending:
+    if observation.places is None and not changes.pending:
         writer.mark_caught_up()
     return changes
 
@@ -129,3 +132,4 @@ def _count_unworked(changes: Changes, report: PassReport) -> None:
     report.documents.unchanged = changes.plan.unchanged
     report.documents.held = len(changes.held)
     report.documents.pending = changes.pending
+    report.postponed += sorted(changes.unstable)

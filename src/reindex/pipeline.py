@@ -136,6 +136,7 @@ class Pipeline:
                 self._failures.append(document)
             elif document is None:
                 self._report.documents.pending += 1
+                self._report.postponed.append(name)
             else:
                 known = None if name in added else recorded(self._generation.number, name)
                 window.add(update_of(document, known))
@@ -248,12 +249,15 @@ def remember(writer: Writer, observation: Observation, changes: Changes, now: fl
             Failure(name, None, document_parser(name), f"can't be read: {reason}", permanent=False, at=now)
             for name, reason in changes.unreadable.items()
         )
-        if changes.holds or ledger.failures.holds():
-            ledger.failures.replace_holds(changes.holds)
+        known_holds = ledger.failures.holds()
+        if changes.holds or known_holds:
+            elsewhere = [hold for hold in known_holds if not observation.is_whole(hold.source)]
+            ledger.failures.replace_holds((*elsewhere, *changes.holds))
         for source, scan in observation.scans.items():
             is_trusted = scan.root_state is RootState.OK and source not in held_sources
             device = scan.root_device
-            if is_trusted and device is not None and device != ledger.files.device(source):
+            is_news = device != ledger.files.device(source)
+            if device is not None and is_news and is_trusted and observation.is_whole(source):
                 ledger.files.record_device(source, device)
 
 

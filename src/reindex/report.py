@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from reindex.model import DocumentName
+
 
 @dataclass(slots=True)
 class DocumentCounts:
@@ -46,6 +48,7 @@ class PassReport:
     duration_s: float = 0.0
     notices: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    postponed: list[DocumentName] = field(default_factory=list)  # being written: a later pass takes them
 
     def add_work_of(self, other: "PassReport") -> None:
         """What another pass embedded and wrote, and said, beside this one."""

@@ -1,14 +1,18 @@
 """`sync`: one pass under the lock, with everything around it that a person wants to know."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from reindex.app import App
+from reindex.changes import Changes
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
 from reindex.errors import ConfigError, ModelError
 from reindex.maintenance import tidy_jobs
-from reindex.observe import Observation, observe
+from reindex.model import WHOLE, Places
+from reindex.observe import Observation, observe, other_names
 from reindex.passes import PassContext, serve_pass
 from reindex.recovery import recover
 from reindex.report import PassReport, Progress
@@ -17,6 +21,19 @@ from reindex.stores.cache import FILE as CACHE_FILE
 from reindex.stores.lance import TableMissingError
 from reindex.stores.sqlite import CorruptDatabaseError
 from reindex.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What of the sources a pass looks at (None: everything), and whom it tells of each folder right before
+    it is listed, as (source, folder).
+    """
+
+    places: Places | None = None
+    entering: Callable[[str, str], None] = lambda _, __: None
+
+
+EVERYTHING = Look()
 
 
 def sync(app: App, progress: Progress, *, accept_deletes: bool) -> PassReport:
@@ -42,29 +59,56 @@ def sync_with(
     *,
     accept_deletes: bool = False,
     wanted: Recipe | None = None,
+    look: Look = EVERYTHING,
 ) -> PassReport:
     """The same on stores that are open already. `wanted` is the recipe of a first generation, if it is to be
-    another than the settings ask for.
+    another than the settings ask for. A look at some places becomes one at all of a source where what was
+    found there must not be believed otherwise.
     """
     tidy_jobs(writer)
     report = PassReport()
     context = PassContext(app, app.sources(), app.catalog(writer.ledger, is_writable=True), progress, report)
-    progress.phase("scanning", 0, "files")
-    sources = list(context.sources.values())
-    observation = observe(sources, writer.ledger.files, app.clock, progress.advance)
-    report_sources(observation, writer, report)
     wanted = wanted or recipe_for(app.settings, context.catalog)
+    progress.phase("scanning", 0, "files")
+    observation = _observe(context, writer, look)
+    report_sources(observation, writer, report)
     try:
-        _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
+        changes = _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
     except (TableMissingError, CorruptDatabaseError) as damage:
         _replace_damaged(writer, damage)
-        _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
+        observation = _observe(context, writer, EVERYTHING)  # what is made again is made of all of it
+        changes = _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
+    if changes.unsure:
+        wider = {**(look.places or {}), **dict.fromkeys(changes.unsure, WHOLE)}
+        observation = _observe(context, writer, replace(look, places=wider))
+        changes = _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
+        assert not changes.unsure, "they were looked at whole"
     generation = writer.generation
     if generation is not None and generation.recipe.fingerprint != wanted.fingerprint:
         tokens = writer.ledger.documents.tokens(generation.number)
         report.notices.append(recipe_notice(generation.number, generation.recipe, wanted, tokens))
     complete(writer, report)
     return report
+
+
+def _observe(context: PassContext, writer: Writer, look: Look) -> Observation:
+    """With the other names of files that were found changed."""
+    sources, files, clock = list(context.sources.values()), writer.ledger.files, context.app.clock
+
+    def seen(places: Places | None) -> Observation:
+        advance = context.progress.advance
+        return observe(sources, files, clock, advance, places=places, entering=look.entering)
+
+    observation = seen(look.places)
+    if look.places is None:
+        return observation
+    others = other_names(observation, files)
+    if not others:
+        return observation
+    wider = {source: set(paths) for source, paths in look.places.items()}
+    for name in others:
+        wider.setdefault(name.source, set()).add(name.path)
+    return seen({source: frozenset(paths) for source, paths in wider.items()})
 
 
 def unfinished_notice(begun: Generation) -> str:
@@ -96,9 +140,9 @@ def _replace_damaged(writer: Writer, damage: TableMissingError | CorruptDatabase
 
 def _run_pass(
     context: PassContext, writer: Writer, wanted: Recipe, observation: Observation, *, accept_deletes: bool
-) -> None:
+) -> Changes:
     recipe = _recipe(writer, wanted, context.catalog)
-    serve_pass(context, writer, recipe, observation, accept_deletes=accept_deletes)
+    return serve_pass(context, writer, recipe, observation, accept_deletes=accept_deletes)
 
 
 def _recipe(writer: Writer, wanted: Recipe, catalog: ModelCatalog) -> Recipe:

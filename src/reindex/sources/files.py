@@ -7,11 +7,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from reindex.errors import ConfigError, UnstableFileError
 from reindex.model import FileStat, Revision
@@ -47,6 +48,7 @@ class Scan:
     ignored: int = 0
     skipped: tuple[Problem, ...] = ()
     unreadable: tuple[Problem, ...] = ()
+    linked: frozenset[str] = frozenset()  # files that have other names as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,14 @@ class FileContent:
     content: bytes
     revision: Revision
     stat: FileStat
+
+
+class RootIdentity(NamedTuple):
+    """Which folder a source's path leads to now."""
+
+    path: str  # without links
+    device: int
+    inode: int
 
 
 class FileSource:
@@ -81,10 +91,13 @@ class FileSource:
         self._rules = IgnoreRules(include, exclude, known_suffixes, known_names)
         self._real_root = ""
 
-    def scan(self) -> Scan:
-        """Look at everything once.
+    def scan(
+        self, paths: Collection[str] | None = None, entering: Callable[[str], None] = lambda _: None
+    ) -> Scan:
+        """Look at everything once, or at these paths (files, and folders with all below them).
 
-        Raises ConfigError if the folder lies in the data directory, and nothing else.
+        `entering` is told of each folder, relative to the root, right before it is listed. Raises ConfigError
+        if the source's folder lies in the data directory, and nothing else.
         """
         root = self._resolve_root()
         data_dir = os.path.realpath(self._data_dir)
@@ -94,7 +107,10 @@ class FileSource:
         if before is None:
             return Scan(self.name, state, reason)
         tree = self._tree()
-        tree.walk()
+        if paths is None:
+            tree.walk(entering)
+        for path in paths or ():
+            tree.look(path, entering)
         state, reason, after = _look_at_root(root)
         if after is None:
             return Scan(self.name, state, reason)
@@ -111,7 +127,14 @@ class FileSource:
             ignored=tree.ignored,
             skipped=tuple(tree.skipped),
             unreadable=tuple(tree.unreadable),
+            linked=frozenset(tree.linked),
         )
+
+    def root_identity(self) -> RootIdentity | None:
+        """Where the source's folder is now; None where none can be reached."""
+        root = self._resolve_root()
+        _, _, found = _look_at_root(root)
+        return None if found is None else RootIdentity(root, *found)
 
     def explain(self, path: str) -> Ignored | None:
         """The rule by which a scan leaves `path` out (or a folder above it); None if it would be indexed.

@@ -11,7 +11,7 @@ reading, which follows no link, finds that out.
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from reindex.model import FileStat
@@ -46,6 +46,7 @@ class Tree:
         self.ignored = 0
         self.skipped: list[Problem] = []
         self.unreadable: list[Problem] = []
+        self.linked: set[str] = set()
         self._root = root
         self._rules = rules
         self._file_bytes_max = file_bytes_max
@@ -58,12 +59,59 @@ class Tree:
         else:
             self._data_identity = (data_stat.st_dev, data_stat.st_ino)
 
-    def walk(self) -> None:
-        """Fill `files` and the lists beside it."""
-        pending = [self._rules.root()]
+    def walk(self, entering: Callable[[str], None] = lambda _: None) -> None:
+        """Fill `files` and the lists beside it. `entering` is told of each folder right before it is listed:
+        a watch that is set there misses nothing.
+        """
+        self._walk([self._rules.root()], entering)
+
+    def look(self, path: str, entering: Callable[[str], None] = lambda _: None) -> None:
+        """Take in what stands at one path, a file or a folder with all below it, as a walk of all would.
+        Nothing is taken where nothing stands there, or a rule leaves it out.
+        """
+        if not path:
+            self.walk(entering)
+            return
+        rules = self._rules.root()
+        *folders, name = path.split("/")
+        place = ""
+        try:
+            for folder in folders:
+                rules = self._with_ignore_files(rules, IGNORE_FILES)
+                place = rules.prefix + folder
+                if not stat.S_ISDIR(os.lstat(self._full(place)).st_mode):
+                    return
+                if self._explain_entry(rules, folder, is_folder=True) is not None:
+                    self.ignored += 1
+                    return
+                rules = rules.enter(folder)
+            rules = self._with_ignore_files(rules, IGNORE_FILES)
+            place = path
+            found = os.lstat(self._full(path))
+            ignored = self._explain_entry(rules, name, is_folder=stat.S_ISDIR(found.st_mode))
+            if ignored is not None:
+                self._leave_out(path, ignored)
+            elif stat.S_ISDIR(found.st_mode):
+                self._walk([rules.enter(name)], entering)
+            elif stat.S_ISREG(found.st_mode):
+                self._take_file(path, found)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            is_above = place != path
+            self.unreadable.append(Problem(place, error.strerror or str(error), is_directory=is_above))
+
+    def _leave_out(self, path: str, ignored: Ignored) -> None:
+        if ignored.reason == self._too_large:
+            self.skipped.append(Problem(path, self._too_large))
+        else:
+            self.ignored += 1
+
+    def _walk(self, pending: list[FolderRules], entering: Callable[[str], None]) -> None:
         while pending:
             rules = pending.pop()
             path = rules.prefix[:-1]
+            entering(path)
             try:
                 with os.scandir(self._full(path)) as listing:
                     entries = list(listing)
@@ -105,7 +153,7 @@ class Tree:
                     if found.st_size > self._file_bytes_max:
                         self.skipped.append(Problem(prefix + name, self._too_large))
                     else:
-                        self.files[prefix + name] = file_stat(found)
+                        self._take_file(prefix + name, found)
                 elif not entry.is_dir(follow_symlinks=False) or self._explain_folder(
                     rules, name, entry.inode()
                 ):
@@ -117,6 +165,11 @@ class Tree:
             except OSError as error:
                 self.unreadable.append(Problem(prefix + name, error.strerror or str(error)))
         return folders
+
+    def _take_file(self, path: str, found: os.stat_result) -> None:
+        self.files[path] = file_stat(found)
+        if found.st_nlink > 1:
+            self.linked.add(path)
 
     def _explain_folder(self, rules: FolderRules, name: str, inode: int) -> Ignored | None:
         path = self._full(rules.prefix + name)

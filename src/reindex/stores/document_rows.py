@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from reindex.core.identity import KEY_BYTES, pack_keys
 from reindex.core.layout import DocumentLayout
-from reindex.model import DocumentName, Revision
-from reindex.stores.file_rows import name_key
+from reindex.model import DocumentName, Places, Revision
+from reindex.stores.file_rows import name_key, ranges_of
 from reindex.stores.sqlite import Database
 
 _UPSERT = (
@@ -57,14 +57,28 @@ class DocumentRows:
             )
         }
 
-    def revisions(self, generation: int) -> dict[DocumentName, tuple[Revision, str]]:
-        """Name -> (revision, parser): what the diff needs, and no more."""
-        return {
-            DocumentName(row[0], os.fsdecode(row[1])): (Revision(row[2]), row[3])
-            for row in self._database.rows(
+    def revisions(
+        self, generation: int, places: Places | None = None
+    ) -> dict[DocumentName, tuple[Revision, str]]:
+        """Name -> (revision, parser): what the diff needs, and no more. With `places` only of documents that
+        stand there or below.
+        """
+        if places is None:
+            rows = self._database.rows(
                 "SELECT source, path, revision, parser FROM documents WHERE generation = ?", (generation,)
             )
-        }
+        else:
+            rows = [
+                row
+                for source, paths in places.items()
+                for start, end in ranges_of(paths)
+                for row in self._database.rows(
+                    "SELECT source, path, revision, parser FROM documents"
+                    " WHERE generation = ? AND source = ? AND path >= ? AND path < ?",
+                    (generation, source, start, end),
+                )
+            ]
+        return {DocumentName(row[0], os.fsdecode(row[1])): (Revision(row[2]), row[3]) for row in rows}
 
     def one(self, generation: int, name: DocumentName) -> RecordedDocument | None:
         row = self._database.one(
@@ -80,6 +94,14 @@ class DocumentRows:
             return self._counted(generation)
         row = self._database.one("SELECT documents, chunks FROM totals WHERE generation = ?", (generation,))
         return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def of_source(self, generation: int, source: str) -> int:
+        """How many documents of one source a generation holds."""
+        row = self._database.one(
+            "SELECT count(*) FROM documents WHERE generation = ? AND source = ?", (generation, source)
+        )
+        assert row is not None
+        return int(row[0])
 
     def tokens(self, generation: int) -> int:
         """Of all its chunks, as they were sent."""

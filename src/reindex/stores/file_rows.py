@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from reindex.model import DocumentName, FileStat, Revision
 from reindex.stores.sqlite import Database, Row
 
+_EVERYTHING = (b"", b"\xff" * 4097)  # no path is so long
+
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
@@ -23,16 +25,27 @@ class FileRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_source(self, source: str) -> dict[str, SeenFile]:
-        """Path -> the last look at it."""
+    def of_source(self, source: str, paths: Iterable[str] | None = None) -> dict[str, SeenFile]:
+        """Path -> the last look at it. With `paths` only of those, and of what lies below them."""
         return {
             os.fsdecode(row[0]): SeenFile(_stat(row[1:6]), row[6], Revision(row[7]))
+            for start, end in ranges_of(paths)
             for row in self._database.rows(
                 "SELECT path, size_bytes, mtime_ns, ctime_ns, dev, ino, observed_ns, revision"
-                " FROM files WHERE source = ?",
-                (source,),
+                " FROM files WHERE source = ? AND path >= ? AND path < ?",
+                (source, start, end),
             )
         }
+
+    def other_names(self, stat: FileStat) -> list[DocumentName]:
+        """The names under which a file was seen. Reads all rows: few files have more than one."""
+        return [
+            DocumentName(row[0], os.fsdecode(row[1]))
+            for row in self._database.rows(
+                "SELECT source, path FROM files WHERE ino = ? AND dev = ?",
+                (_signed(stat.ino), _signed(stat.dev)),
+            )
+        ]
 
     def record(self, seen: Mapping[DocumentName, SeenFile], gone: Iterable[DocumentName]) -> None:
         """Remember new looks, and forget files that are gone."""
@@ -56,6 +69,21 @@ class FileRows:
         self._database.execute(
             "INSERT OR REPLACE INTO sources (name, device) VALUES (?, ?)", (source, _signed(device))
         )
+
+
+def ranges_of(paths: Iterable[str] | None) -> list[tuple[bytes, bytes]]:
+    """Ranges (start, end) of the column `path` that are all rows of these paths and of what lies below them;
+    of everything, without paths.
+    """
+    if paths is None:
+        return [_EVERYTHING]
+    found: list[tuple[bytes, bytes]] = []
+    for path in map(os.fsencode, paths):
+        if not path:
+            return [_EVERYTHING]
+        found.append((path, path + b"\0"))  # no path holds a zero: itself alone
+        found.append((path + b"/", path + b"0"))  # "0" follows "/"
+    return found
 
 
 def name_key(name: DocumentName) -> tuple[str, bytes]:

@@ -1,0 +1,84 @@
+"""How the daemon is: written by the thread that works, read by those who ask. Each field is replaced as a
+whole, so that a reader needs no lock.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from reindex.errors import ReindexError
+
+WEDGED_AFTER_S = 900.0  # without a sign of progress: the longest single step is the index of a large table
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of the last reload of the configuration. `error` is "" when it was taken."""
+
+    at: float
+    error: str
+
+
+@dataclass(slots=True)
+class Condition:
+    """What the daemon knows of itself. Times are in seconds since the epoch, `_s` are durations.
+
+    `waiting` and `waiting_s` are of hints that no pass has taken yet, `postponed` the documents of the last
+    pass that were being written. `watching` says why changes are found later than they could be. `failure` is
+    of the last pass, with what to do about it; "" when it went well.
+    """
+
+    since: float = field(default_factory=time.time)
+    is_ready: bool = False
+    is_paused: bool = False
+    is_stopping: bool = False
+    phase: str = "starting"
+    failure: str = ""
+    watching: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    waiting: int = 0
+    waiting_s: float = 0.0
+    postponed: int = 0
+    watches: int = 0
+    overflows: int = 0
+    passes: int = 0
+    last_success_at: float | None = None
+    last_reconcile_s: float = 0.0
+    errors: Counter[str] = field(default_factory=Counter)
+    reload: Reload | None = None
+    _beat: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        """There is progress."""
+        self._beat = time.monotonic()
+
+    @property
+    def is_wedged(self) -> bool:
+        """Nothing has moved for so long that nothing will."""
+        return time.monotonic() - self._beat > WEDGED_AFTER_S
+
+    @property
+    def state(self) -> str:
+        """starting, ready, degraded, paused or stopping."""
+        if self.is_stopping:
+            return "stopping"
+        if not self.is_ready:
+            return "starting"
+        if self.is_paused:
+            return "paused"
+        return "degraded" if self.failure or self.watching else "ready"
+
+    def reasons(self) -> list[str]:
+        """Why it is not simply ready, each with what to do."""
+        found = [self.failure] if self.failure else []
+        found += self.watching
+        if self.is_paused:
+            found.append("paused: `reindex resume` goes on")
+        if self.reload is not None and self.reload.error:
+            found.append(f"the configuration was not reloaded: {self.reload.error}")
+        return found
+
+    def failed(self, error: ReindexError) -> None:
+        """The last pass could not be done."""
+        self.errors[type(error).__name__] += 1
+        self.failure = f"{error.message} ({error.hint})" if error.hint else error.message

@@ -1,0 +1,233 @@
+"""The thread that keeps the index fresh: it waits for hints, for tasks and for the hour of the next look at
+everything, and runs one pass at a time.
+
+Every change to the stores is made here. A pass is the one that `sync` runs, over some places or all of them.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from reindex.app import App
+from reindex.daemon.condition import Condition
+from reindex.daemon.underway import Stopping, Underway
+from reindex.errors import ReindexError, StoreError
+from reindex.model import WHOLE, DocumentName, Places
+from reindex.report import PassReport, Progress
+from reindex.sources.watcher import Watcher
+from reindex.stores.failure_rows import Failure
+from reindex.syncing import Look, sync_with
+from reindex.tasks import Outcome, Task, TaskReporting, Tasks
+from reindex.writer import Writer
+
+TICK_S = 10.0  # at least so often it looks around
+BACKOFF_S = (1.0, 60.0)  # after a pass that failed as a whole, doubled each time
+RETRY_S = (5.0, 3600.0)  # of one document that failed and may do better, doubled each time
+RECONCILE_SPREAD = 0.1  # several daemons of a machine need not look at everything at the same moment
+
+_log = logging.getLogger("reindex.daemon")
+
+Perform = Callable[[App, Task, Progress], Outcome]
+"""Carries out what a client asked for, on stores that are kept open."""
+
+
+class Keeper:
+    """Runs in a thread of its own until it is stopped."""
+
+    def __init__(self, app: App, tasks: Tasks, condition: Condition, perform: Perform) -> None:
+        self._app = app
+        self._tasks = tasks
+        self._condition = condition
+        self._perform = perform
+        self._is_stopping = threading.Event()
+        self._next_app: App | None = None
+        self._watcher: Watcher | None = None
+        self._writer: Writer | None = None
+        self._is_everything_due = self._are_stores_doubtful = False
+        self._next_reconcile = self._not_before = 0.0
+        self._backoff_s = BACKOFF_S[0]
+        self._retries: dict[DocumentName, float] = {}
+
+    def stop(self) -> None:
+        """End soon, from any thread: after the batch, or the step, that is under way."""
+        self._is_stopping.set()
+        self._condition.is_stopping = True
+        self._wake()
+
+    def take_over(self, app: App) -> None:
+        """Go on with another App (a reloaded configuration) from the next turn on. From any thread."""
+        self._next_app = app
+        self._wake()
+
+    def run(self) -> None:
+        """Until `stop`. What fails is told by the condition, and tried again."""
+        self._tasks.wakes = self._wake
+        while not self._is_stopping.is_set():
+            try:
+                self._run_with(self._app)
+            except Stopping:
+                break
+            except Exception as error:  # noqa: BLE001 (the loop outlives every bug)
+                self._failed(error)
+                self._is_stopping.wait(max(0.0, self._not_before - time.monotonic()))
+        self._tasks.fail_waiting("the daemon was stopped", "Run the command again.")
+
+    def _run_with(self, app: App) -> None:
+        """Until the App is to be another, or the stores have to be opened anew."""
+        daemon = app.settings.daemon
+        watcher = Watcher(app.sources(), daemon.settle_ms / 1000, daemon.poll_s)
+        with closing(watcher), closing(app), app.keep_open("run", _log.warning):
+            self._watcher = watcher
+            self._is_everything_due, self._are_stores_doubtful = True, False
+            try:
+                while not (self._is_stopping.is_set() or self._next_app or self._are_stores_doubtful):
+                    self._turn(app, watcher)
+            finally:
+                self._watcher = self._writer = None
+        self._app, self._next_app = self._next_app or self._app, None
+
+    def _turn(self, app: App, watcher: Watcher) -> None:
+        watcher.wait(self._rest_s())
+        self._listen(watcher)
+        while (task := self._tasks.take()) is not None:
+            self._work_off(app, watcher, task)
+        if self._condition.is_paused or time.monotonic() < self._not_before or self._are_stores_doubtful:
+            return
+        places = self._due(app, watcher)
+        if places is None or places:
+            self._pass(app, watcher, places)
+
+    def _rest_s(self) -> float:
+        """How long there is nothing to do, if nothing is heard."""
+        if self._condition.is_paused:
+            return TICK_S
+        now = time.monotonic()
+        due = now if self._is_everything_due else min([self._next_reconcile, *self._retries.values()])
+        return min(TICK_S, max(0.0, due - now, self._not_before - now))
+
+    def _listen(self, watcher: Watcher) -> None:
+        condition = self._condition
+        condition.beat()
+        watcher.listen()
+        condition.waiting, condition.waiting_s = watcher.waiting, watcher.oldest_s()
+        condition.overflows, condition.watches = watcher.overflows, watcher.watches
+        condition.watching = tuple(watcher.troubles())
+
+    def _due(self, app: App, watcher: Watcher) -> Places | None:
+        """Where to look now; None is everywhere."""
+        now = time.monotonic()
+        places = dict(watcher.take())
+        is_everywhere = all(places.get(source.name) == WHOLE for source in app.settings.sources)
+        if self._is_everything_due or now >= self._next_reconcile or is_everywhere:
+            return None
+        for name, at in self._retries.items():
+            if now >= at:
+                places[name.source] = places.get(name.source, frozenset()) | {name.path}
+        return places
+
+    def _pass(self, app: App, watcher: Watcher, places: Places | None) -> None:
+        """One pass. When it fails, everything is looked at by the next: nothing is forgotten."""
+        started = time.monotonic()
+        progress = self._underway(watcher)
+        try:
+            with self._open_writer(app) as writer:
+                report = sync_with(app, writer, progress, look=Look(places, watcher.entering))
+                failures = writer.ledger.failures.all()
+        except ReindexError as error:
+            self._is_everything_due = True
+            self._writer = None
+            if isinstance(error, (Stopping, StoreError)):
+                raise  # the stores are opened anew, which mends what can be mended
+            self._failed(error)
+            return
+        self._retries = _retries(failures, app.clock.now())
+        if places is None:
+            self._is_everything_due = False
+            spread = 1 + random.uniform(-RECONCILE_SPREAD, RECONCILE_SPREAD)  # noqa: S311 (no secret)
+            self._next_reconcile = time.monotonic() + app.settings.daemon.reconcile_s * spread
+            self._condition.last_reconcile_s = time.monotonic() - started
+        for name in report.postponed:
+            watcher.hint(name.source, name.path, is_complete=False)
+        self._succeeded(report, time.monotonic() - started)
+
+    def _succeeded(self, report: PassReport, took_s: float) -> None:
+        self._backoff_s, self._not_before = BACKOFF_S[0], 0.0
+        condition = self._condition
+        condition.failure = ""
+        condition.notices = tuple(report.notices)
+        condition.postponed = len(report.postponed)
+        condition.passes += 1
+        condition.last_success_at = time.time()
+        condition.phase = ""
+        condition.is_ready = True
+        documents = report.documents
+        worked = documents.added + documents.changed + documents.moved + documents.deleted
+        if worked:
+            _log.info(
+                "generation %s, version %s: %d documents worked on, %d chunks embedded, in %.3f s",
+                report.generation,
+                report.version,
+                worked,
+                report.chunks.embedded,
+                took_s,
+            )
+
+    def _failed(self, error: Exception) -> None:
+        """Nothing is given up: the next try comes after a while, which grows."""
+        if isinstance(error, ReindexError):
+            self._condition.failed(error)
+            _log.error("%s (%s)", error.message, error.hint)
+        else:
+            self._condition.failed(ReindexError(f"a bug: {type(error).__name__}: {error}", "See the log."))
+            _log.exception("a bug", exc_info=error)
+        self._not_before = time.monotonic() + self._backoff_s
+        self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
+
+    def _work_off(self, app: App, watcher: Watcher, task: Task) -> None:
+        """What a task does to the stores, it does with a writer of its own."""
+        self._writer = None
+        _log.info("task %d: %s", task.id, task.command)
+
+        def work(task: Task) -> Outcome:
+            try:
+                return self._perform(app, task, self._underway(watcher, TaskReporting(self._tasks, task)))
+            except StoreError:
+                self._are_stores_doubtful = True
+                raise
+
+        try:
+            self._tasks.run(task, work)
+        except Exception as error:  # noqa: BLE001 (a bug: the client was told)
+            self._failed(error)
+            self._are_stores_doubtful = True
+        self._condition.phase = ""
+
+    @contextmanager
+    def _open_writer(self, app: App) -> Iterator[Writer]:
+        """The same from pass to pass: its table stays open."""
+        if self._writer is None:
+            with app.writer("run", _log.warning) as writer:
+                self._writer = writer
+        yield self._writer
+
+    def _underway(self, watcher: Watcher, inner: Progress | None = None) -> Underway:
+        return Underway(self._condition, self._is_stopping.is_set, lambda: self._listen(watcher), inner)
+
+    def _wake(self) -> None:
+        watcher = self._watcher
+        if watcher is not None:
+            watcher.wake()
+
+
+def _retries(failures: dict[DocumentName, Failure], now: float) -> dict[DocumentName, float]:
+    """When to look again at documents that may do better, by the clock that never jumps."""
+    least, most = RETRY_S
+    steady = time.monotonic()
+    return {
+        name: steady + max(0.0, failure.at + min(most, least * 2 ** min(failure.attempts - 1, 30)) - now)
+        for name, failure in failures.items()
+        if not failure.permanent
+    }
