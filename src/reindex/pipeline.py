@@ -87,6 +87,7 @@ class Pipeline:
         }
         # Small ones first, so that a backlog becomes searchable document by document from the start.
         work = [*plan.moved, *plan.changed, *sorted(plan.added, key=lambda name: (sizes[name], name))]
+        self._progress.planned(len(work) + len(plan.deleted))
         self._progress.phase("indexing", sum(sizes.values()), "B")
         commits_before = self._writer.data_commits
         prepared = ahead(

@@ -76,6 +76,10 @@ class Progress(Protocol):
         """So many more units of the phase are done."""
         ...
 
+    def planned(self, documents: int) -> None:
+        """So many documents are to be worked on, those that go included."""
+        ...
+
     def count(self, *, documents: int, chunks: int) -> None:
         """So many documents are published, and so many chunks were embedded, in this run so far."""
         ...
@@ -99,6 +103,9 @@ class WarningsOnly:
         """Says nothing."""
 
     def advance(self, amount: int) -> None:
+        """Says nothing."""
+
+    def planned(self, documents: int) -> None:
         """Says nothing."""
 
     def count(self, *, documents: int, chunks: int) -> None:

@@ -181,6 +181,9 @@ class TaskReporting:
         self._task.progress.done += amount
         self._tasks.changed(self._task)
 
+    def planned(self, documents: int) -> None:
+        """Not told."""
+
     def count(self, *, documents: int, chunks: int) -> None:
         """Published and embedded in all."""
         self._task.progress.documents, self._task.progress.chunks = documents, chunks

@@ -5,8 +5,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from doubles import House
 
+from doubles import House
 from reindex.daemon.condition import Condition
 from reindex.daemon.keeper import Keeper
 from reindex.settings import DaemonSettings

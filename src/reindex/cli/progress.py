@@ -32,6 +32,9 @@ class QuietProgress:
     def advance(self, amount: int) -> None:
         """Says nothing."""
 
+    def planned(self, documents: int) -> None:
+        """Says nothing."""
+
     def count(self, *, documents: int, chunks: int) -> None:
         """Says nothing."""
 

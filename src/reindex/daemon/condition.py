@@ -23,8 +23,9 @@ class Reload:
 class Condition:
     """What the daemon knows of itself. Times are in seconds since the epoch, `_s` are durations.
 
-    `waiting` and `waiting_s` are of hints that no pass has taken yet, `postponed` the documents of the last
-    pass that were being written. `watching` says why changes are found later than they could be. `failure` is
+    `waiting` and `waiting_s` are of hints that no pass has taken yet; `planned` documents are those of the
+    pass that is under way, or failed last, of which `worked` are published, and `behind_since` (of the clock
+    that never jumps) when the oldest of them changed. `postponed` were being written. `watching` says why changes are found later than they could be. `failure` is
     of the last pass, with what to do about it; "" when it went well.
     """
 
@@ -38,6 +39,9 @@ class Condition:
     notices: tuple[str, ...] = ()
     waiting: int = 0
     waiting_s: float = 0.0
+    planned: int = 0
+    worked: int = 0
+    behind_since: float | None = None
     postponed: int = 0
     watches: int = 0
     overflows: int = 0
@@ -51,6 +55,17 @@ class Condition:
     def beat(self) -> None:
         """There is progress."""
         self._beat = time.monotonic()
+
+    @property
+    def pending(self) -> int:
+        """Documents, or places, that are not indexed as they are on disk."""
+        return self.waiting + self.postponed + max(0, self.planned - self.worked)
+
+    @property
+    def lag_s(self) -> float:
+        """The age of the oldest change that is not indexed, as far as it was heard of; 0 without one."""
+        now = time.monotonic()
+        return max(self.waiting_s, 0.0 if self.behind_since is None else now - self.behind_since)
 
     @property
     def is_wedged(self) -> bool:

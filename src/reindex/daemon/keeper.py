@@ -96,8 +96,11 @@ class Keeper:
             self._work_off(app, watcher, task)
         if self._condition.is_paused or time.monotonic() < self._not_before or self._are_stores_doubtful:
             return
+        oldest_s = watcher.oldest_s()
         places = self._due(app, watcher)
         if places is None or places:
+            if self._condition.behind_since is None and (oldest_s or not self._condition.is_ready):
+                self._condition.behind_since = time.monotonic() - oldest_s
             self._pass(app, watcher, places)
 
     def _rest_s(self) -> float:
@@ -158,7 +161,9 @@ class Keeper:
         condition = self._condition
         condition.failure = ""
         condition.notices = tuple(report.notices)
+        condition.planned = condition.worked = 0
         condition.postponed = len(report.postponed)
+        condition.behind_since = None
         condition.passes += 1
         condition.last_success_at = time.time()
         condition.phase = ""

@@ -42,9 +42,16 @@ class Underway:
             self._inner.advance(amount)
         self._step()
 
+    def planned(self, documents: int) -> None:
+        """Remembered of the daemon's own pass; what a task works on may be another generation's."""
+        if self._inner is None:
+            self._condition.planned, self._condition.worked = documents, 0
+
     def count(self, *, documents: int, chunks: int) -> None:
-        """Passed on."""
-        if self._inner is not None:
+        """The same; a task's client is told."""
+        if self._inner is None:
+            self._condition.worked = documents
+        else:
             self._inner.count(documents=documents, chunks=chunks)
 
     def warn(self, message: str) -> None:
