@@ -27,10 +27,15 @@ class Difference:
 
 
 def search_generation(
-    app: App, number: int, text: str, k: int, mode: SearchMode, limits: Filter
+    app: App, number: int | None, text: str, k: int, mode: SearchMode, limits: Filter
 ) -> SearchResult:
-    """A query of a generation that readers are not sent to: as it was when it was written last."""
-    return app.reader().ask(_snapshot(app, number), text, k, mode, limits)
+    """A query of the live generation (None, or its own number), or of one that readers are not sent to: as
+    that one was when it was written last.
+    """
+    reader = app.reader()
+    if number is None or number == reader.published().generation:
+        return reader.search(text, k, mode, limits)
+    return reader.ask(_snapshot(app, number), text, k, mode, limits)
 
 
 def compare_generations(app: App, first: int, second: int, questions: Sequence[str]) -> Difference:

@@ -1,14 +1,12 @@
 """`status PATH`: why a file is found, or is not."""
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from reindex.app import App
 from reindex.changes import document_parser
-from reindex.errors import ConfigError, UnstableFileError
+from reindex.errors import UnstableFileError
+from reindex.locating import locate
 from reindex.model import DocumentName
 from reindex.sources.files import FileSource
 from reindex.stores.document_rows import RecordedDocument
@@ -51,8 +49,9 @@ def document_status(app: App, argument: str) -> DocumentStatus:
     The path may be absolute, relative to the folder one is in, relative to a source, or "source:path".
     Raises ConfigError when it belongs to no source.
     """
-    source, path = _locate(app.sources(), argument)
-    name = DocumentName(source.name, path)
+    sources = app.sources()
+    name = locate({source.name: source.root for source in sources.values()}, argument)
+    source, path = sources[name.source], name.path
     known = _known(app, name)
     try:
         state, reason = _state(source, name, known)
@@ -115,24 +114,3 @@ def _state_of_absent(known: _Known) -> tuple[DocumentState, str]:
     if known.is_source_held:
         return DocumentState.HELD, "not on disk; its deletion waits for --accept-deletes"
     return DocumentState.PENDING, "deleted, and still in the index: run sync"
-
-
-def _locate(sources: Mapping[str, FileSource], argument: str) -> tuple[FileSource, str]:
-    prefix, _, rest = argument.partition(":")
-    if prefix in sources and rest:
-        return sources[prefix], rest
-    absolute = Path(os.path.abspath(argument))  # noqa: PTH100 (resolve() would follow links)
-    resolved = Path(os.path.realpath(absolute.parent)) / absolute.name
-    for source in sources.values():
-        for root in (source.root, Path(os.path.realpath(source.root))):
-            for path in (absolute, resolved):
-                if path != root and path.is_relative_to(root):
-                    return source, path.relative_to(root).as_posix()
-    if not Path(argument).is_absolute():
-        for source in sources.values():
-            if len(sources) == 1 or os.path.lexists(source.root / argument):
-                return source, Path(argument).as_posix()
-    raise ConfigError(
-        f"{argument} is in none of the sources ({', '.join(sorted(sources))})",
-        "Give a path inside a source, or source:path.",
-    )

@@ -84,3 +84,9 @@ class ParserUnavailableError(ReindexError):
 
 class UnstableFileError(ReindexError):
     """A file changed while it was read: it is taken when it is quiet."""
+
+
+class NotRunningError(ReindexError):
+    """There is no daemon that could be asked."""
+
+    exit_code = ExitCode.NOT_RUNNING

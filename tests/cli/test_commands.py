@@ -23,7 +23,8 @@ SYNC = {
     "duration_s": NUMBER,
 }
 PLAN = {
-    "documents": dict.fromkeys("added changed moved deleted unchanged ignored pending".split(), int),
+    "documents": dict.fromkeys("added changed moved deleted unchanged ignored pending".split(), int)
+    | dict.fromkeys(("failed", "held"), int),
     "chunks": dict.fromkeys(("to_embed", "cached", "in_flight"), int),
     "tokens": int,
     "cost_usd": {"realtime": NUMBER, "batch": NUMBER},
@@ -54,6 +55,7 @@ STATUS = {
     "lag_s": NUMBER,
     "jobs": dict.fromkeys(("planned", "submitting", "submitted", "done", "failed", "cancelled"), int),
     "spend": {"tokens": int, "usd": NUMBER, "saved_usd": NUMBER},
+    "failures": [dict.fromkeys(("source", "path", "reason"), str)],
 }
 STATUS_PATH = {
     "path": str,
@@ -77,7 +79,7 @@ GENERATIONS = {
             "created_at": str,
             "promoted_at": TEXT_OR_NONE,
             **dict.fromkeys(("documents", "bytes", "max_tokens", "overlap_tokens"), int),
-            "precision": str,
+            **dict.fromkeys(("precision", "recipe"), str),
             "promoted_by": TEXT_OR_NONE,
         }
     ],

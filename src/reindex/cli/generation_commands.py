@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, open_app
-from reindex.cli.output import iso, print_json, say
-from reindex.cli.progress import make_progress
-from reindex.cli.rebuild_commands import tell
+from reindex.cli.connection import Request, order
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
+from reindex.cli.output import say
+from reindex.cli.performing import Command, open_place
+from reindex.cli.rebuild_commands import say_rebuild
 
 if TYPE_CHECKING:
-    from reindex.browsing import Difference
-    from reindex.core.generations import Generation
+    from reindex.app import App
+    from reindex.objects import Object
+    from reindex.report import Progress
+    from reindex.tasks import Outcome
 
 generations_app = typer.Typer(help="The generations of the index.", rich_markup_mode=None)
 
@@ -39,26 +41,16 @@ def generations_list(
     config: ConfigOption = None, data_dir: DataDirOption = None, json_output: JsonOption = False
 ) -> None:
     """Every generation with its state, recipe and size."""
-    from reindex.stores.manifests import table_bytes
 
-    app = open_app(config, data_dir)
-    with app.ledger() as ledger:
-        found = ledger.generations.all() if ledger is not None else []
-        live = ledger.generations.live() if ledger is not None else None
-        totals = {g.number: ledger.documents.totals(g.number) for g in found} if ledger is not None else {}
-        sizes = {g.number: table_bytes(app.data_dir, g.table) for g in found}
-    if json_output:
-        print_json(
-            {
-                "live": live.number if live is not None else None,
-                "generations": [_generation_object(g, *totals[g.number], sizes[g.number]) for g in found],
-            }
-        )
-        return
-    for generation in found:
-        say(_generation_line(generation, totals[generation.number][1], sizes[generation.number]))
-    if not found:
-        say("no generations: run `reindex sync`")
+    def direct(app: App, _: Progress) -> Outcome:
+        from reindex.objects import generations_object
+        from reindex.tasks import Outcome
+
+        with app.ledger() as ledger:
+            return Outcome(generations_object(ledger, app.data_dir))
+
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, Request("/v1/generations"), _say_generations))
 
 
 @generations_app.command("promote")
@@ -71,11 +63,15 @@ def generations_promote(
     quiet: QuietOption = False,
 ) -> None:
     """Bring a generation up to date, ask the gate, and send readers to it."""
-    from reindex.switching import promote_generation
 
-    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
-        report = promote_generation(app, progress, number, force=force)
-    tell(report, json_output=json_output)
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import rebuild_outcome
+        from reindex.switching import promote_generation
+
+        return rebuild_outcome(promote_generation(app, progress, number, force=force))
+
+    place = open_place(config, data_dir, json_output=json_output, quiet=quiet)
+    place.perform(Command(direct, order(f"/v1/generations/{number}/promote", force=force), say_rebuild))
 
 
 @generations_app.command("rollback")
@@ -87,11 +83,15 @@ def generations_rollback(
     quiet: QuietOption = False,
 ) -> None:
     """Send readers back to the generation before, at once; then bring that one up to date."""
-    from reindex.switching import rollback
 
-    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
-        report = rollback(app, progress, force=force)
-    tell(report, json_output=json_output)
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import rebuild_outcome
+        from reindex.switching import rollback
+
+        return rebuild_outcome(rollback(app, progress, force=force))
+
+    place = open_place(config, data_dir, json_output=json_output, quiet=quiet)
+    place.perform(Command(direct, order("/v1/rollback", force=force), say_rebuild))
 
 
 @generations_app.command("drop")
@@ -102,14 +102,15 @@ def generations_drop(
     json_output: JsonOption = False,
 ) -> None:
     """Give up a generation that is not searched. Files that a reader may have open go with a later `gc`."""
-    from reindex.switching import drop
 
-    with closing(make_progress(quiet=True)) as progress:
-        dropped = drop(open_app(config, data_dir), progress, number)
-    if json_output:
-        print_json({"dropped": dropped.number})
-    else:
-        say(f"generation {dropped.number} is dropped")
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import drop_outcome
+        from reindex.switching import drop
+
+        return drop_outcome(drop(app, progress, number).number)
+
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, order(f"/v1/generations/{number}/drop"), _say_dropped))
 
 
 @generations_app.command("diff")
@@ -125,69 +126,48 @@ def generations_diff(
     json_output: JsonOption = False,
 ) -> None:
     """What two generations answer differently, at 10 hits."""
-    from reindex.browsing import compare_generations
+    questions = query or []
 
-    found = compare_generations(open_app(config, data_dir), first, second, query or [])
-    if json_output:
-        print_json(_difference_object(first, second, found))
-        return
-    for text, comparison in found.questions:
-        say(f"{comparison.overlap:.2f}  {text}")
-        for what, documents in (
-            ("lost", comparison.lost),
-            ("gained", comparison.gained),
-            ("moved", comparison.moved),
-        ):
-            for document in documents:
-                say(f"      {what}: {document}")
-    say(f"overlap@10 of {len(found.questions)} questions: {found.overlap:.3f}")
+    def direct(app: App, _: Progress) -> Outcome:
+        from reindex.browsing import compare_generations
+        from reindex.objects import difference_object
+        from reindex.tasks import Outcome
+
+        found = compare_generations(app, first, second, questions)
+        return Outcome(difference_object(first, second, found))
+
+    asked = [("a", first), ("b", second), *(("query", text) for text in questions)]
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, Request("/v1/generations/diff", asked), _say_difference))
 
 
-def _difference_object(first: int, second: int, found: Difference) -> dict[str, object]:
-    return {
-        "a": first,
-        "b": second,
-        "overlap": found.overlap,
-        "queries": [
-            {
-                "query": text,
-                "overlap": comparison.overlap,
-                "moved": list(comparison.moved),
-                "lost": list(comparison.lost),
-                "gained": list(comparison.gained),
-            }
-            for text, comparison in found.questions
-        ],
-    }
+def _say_generations(value: Object) -> None:
+    for generation in value["generations"]:
+        say(_generation_line(generation))
+    if not value["generations"]:
+        say("no generations: run `reindex sync`")
 
 
-def _generation_line(generation: Generation, chunks: int, size_bytes: int) -> str:
+def _generation_line(generation: Object) -> str:
     promoted = "never promoted"
-    if generation.promoted_at is not None:
-        by = f" by {generation.promoted_by}" if generation.promoted_by else ""
-        promoted = f"promoted {iso(generation.promoted_at)}{by}"
+    if generation["promoted_at"] is not None:
+        by = f" by {generation['promoted_by']}" if generation["promoted_by"] else ""
+        promoted = f"promoted {generation['promoted_at']}{by}"
     return (
-        f"{generation.number}  {generation.state}  {generation.recipe.described}; {chunks:,} chunks,"
-        f" {size_bytes / 1e6:.1f} MB, created {iso(generation.created_at)}, {promoted}"
+        f"{generation['number']}  {generation['state']}  {generation['recipe']};"
+        f" {generation['chunks']:,} chunks, {generation['bytes'] / 1e6:.1f} MB,"
+        f" created {generation['created_at']}, {promoted}"
     )
 
 
-def _generation_object(
-    generation: Generation, documents: int, chunks: int, size_bytes: int
-) -> dict[str, object]:
-    space = generation.recipe.space
-    return {
-        "number": generation.number,
-        "state": generation.state.value,
-        "model": generation.recipe.model,
-        "dimensions": space.dimensions,
-        "precision": space.precision,
-        "max_tokens": generation.recipe.max_tokens,
-        "overlap_tokens": generation.recipe.overlap_tokens,
-        "documents": documents,
-        "chunks": chunks,
-        "bytes": size_bytes,
-        "created_at": iso(generation.created_at),
-        "promoted_at": iso(generation.promoted_at),
-        "promoted_by": generation.promoted_by or None,
-    }
+def _say_dropped(value: Object) -> None:
+    say(f"generation {value['dropped']} is dropped")
+
+
+def _say_difference(value: Object) -> None:
+    for question in value["queries"]:
+        say(f"{question['overlap']:.2f}  {question['query']}")
+        for what in ("lost", "gained", "moved"):
+            for document in question[what]:
+                say(f"      {what}: {document}")
+    say(f"overlap@10 of {len(value['queries'])} questions: {value['overlap']:.3f}")

@@ -6,28 +6,25 @@ import os
 import re
 import sys
 import textwrap
-import time
-from contextlib import closing
-from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, open_app
-from reindex.cli.output import behind_object, iso, plural, print_json, printable, say, warn
-from reindex.cli.progress import make_progress
-from reindex.errors import ExitCode
+from reindex.cli.connection import Request, question
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
+from reindex.cli.output import plural, printable, say
+from reindex.cli.performing import Command, open_place
+from reindex.locating import locate
 
 if TYPE_CHECKING:
-    from reindex.document_status import DocumentStatus
-    from reindex.search import Hit, SearchResult
-    from reindex.status import StoreStatus
-    from reindex.verify import Verification
+    from reindex.app import App
+    from reindex.objects import Object
+    from reindex.report import Progress
+    from reindex.tasks import Outcome
 
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 _SHOWN_LINES = 8
-_DETAILS_SHOWN = 50
 
 
 class Mode(StrEnum):
@@ -54,28 +51,30 @@ def query(
     json_output: JsonOption = False,
 ) -> None:
     """Search the index by meaning and by words."""
-    from reindex.search import SearchMode
-    from reindex.stores.snapshot import Filter
 
-    app = open_app(config, data_dir)
-    reader = app.reader()
-    how = SearchMode(mode.value), Filter(source, path_prefix)
-    if generation in {None, reader.published().generation}:
-        found = reader.search(text, k, *how)
-    else:
+    def direct(app: App, _: Progress) -> Outcome:
         from reindex.browsing import search_generation
+        from reindex.objects import query_object
+        from reindex.search import SearchMode
+        from reindex.stores.snapshot import Filter
+        from reindex.tasks import Outcome
 
-        assert generation is not None, "it is another than the published one"
-        found = search_generation(app, generation, text, k, *how)
-    if found.degraded:
-        warn(f"note: answered by words alone, because {found.degraded}")
-    if found.behind is not None:
-        behind, age_s = plural(found.behind.documents, "document"), found.behind.age_s(time.time())
-        warn(f"note: generation {found.generation} is {behind} behind, for {age_s:.0f} s")
-    if json_output:
-        print_json(_query_object(found))
-    else:
-        _say_hits(found, text)
+        limits = Filter(source, path_prefix)
+        return Outcome(
+            query_object(search_generation(app, generation, text, k, SearchMode(mode.value), limits))
+        )
+
+    request = question(
+        "/v1/search",
+        query=text,
+        k=k,
+        mode=mode.value,
+        source=source,
+        path_prefix=path_prefix,
+        generation=generation,
+    )
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, request, lambda value: _say_hits(value, text), _query_notes))
 
 
 def status(
@@ -85,17 +84,21 @@ def status(
     json_output: JsonOption = False,
 ) -> None:
     """How the index stands against the documents right now."""
-    app = open_app(config, data_dir)
-    if path is not None:
-        from reindex.document_status import document_status
-
-        document = document_status(app, path)
-        print_json(_document_object(document)) if json_output else _say_document(document)
+    place = open_place(config, data_dir, json_output=json_output)
+    if path is None:
+        place.perform(Command(_direct_status, Request("/v1/status"), _say_status))
         return
-    from reindex.status import store_status
+    # a path is meant from where the command is given, which a daemon does not know
+    document = str(locate({source.name: source.path for source in place.settings.sources}, path))
 
-    store = store_status(app)
-    print_json(_status_object(store)) if json_output else _say_status(store)
+    def direct(app: App, _: Progress) -> Outcome:
+        from reindex.document_status import document_status
+        from reindex.objects import document_object
+        from reindex.tasks import Outcome
+
+        return Outcome(document_object(document_status(app, document)))
+
+    place.perform(Command(direct, Request("/v1/status", [("path", document)]), _say_document))
 
 
 def verify(
@@ -108,54 +111,51 @@ def verify(
     quiet: QuietOption = False,
 ) -> None:
     """Read all documents now and compare them with the index. Exit 6 if they differ."""
-    from reindex.verifying import run_verify
 
-    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
-        found = run_verify(app, progress, deep=deep)
-    for detail in found.details[:_DETAILS_SHOWN]:
-        warn(detail)
-    if len(found.details) > _DETAILS_SHOWN:
-        warn(f"... and {len(found.details) - _DETAILS_SHOWN} more")
-    if json_output:
-        print_json(_verify_object(found))
-    else:
-        say(
-            "the index equals the documents" if found.ok else "the index DIFFERS from the documents: run sync"
-        )
-        for name, count in _verify_object(found).items():
-            if name != "ok" and (count or name in {"documents", "chunks"}):
-                say(f"  {name.replace('_', ' ')}: {count}")
-    if not found.ok:
-        raise typer.Exit(ExitCode.UNHEALTHY)
-    if found.failed:
-        raise typer.Exit(ExitCode.PARTIAL)
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import verify_outcome
+        from reindex.verifying import run_verify
+
+        return verify_outcome(run_verify(app, progress, deep=deep))
+
+    place = open_place(config, data_dir, json_output=json_output, quiet=quiet)
+    place.perform(Command(direct, None, _say_verified))
 
 
-def _query_object(found: SearchResult) -> dict[str, object]:
-    return {
-        "generation": found.generation,
-        "version": found.version,
-        "model": found.model,
-        "degraded": bool(found.degraded),
-        "took_ms": found.took_ms,
-        "hits": [asdict(hit) for hit in found.hits],
-        **behind_object(found.behind),
-    }
+def _direct_status(app: App, _: Progress) -> Outcome:
+    from reindex.objects import status_object
+    from reindex.presence import find_daemon
+    from reindex.status import store_status
+    from reindex.tasks import Outcome
+
+    return Outcome(status_object(store_status(app), find_daemon(app.data_dir)))
 
 
-def _say_hits(found: SearchResult, text: str) -> None:
+def _query_notes(value: Object) -> tuple[str, ...]:
+    """What is not as it should be with an answer."""
+    notes = []
+    if value["degraded"]:
+        notes.append(f"note: answered by words alone, because {value['degraded_reason']}")
+    if "behind" in value:
+        behind = plural(value["behind"]["documents"], "document")
+        age_s = value["behind"]["age_s"]
+        notes.append(f"note: generation {value['generation']} is {behind} behind, for {age_s:.0f} s")
+    return tuple(notes)
+
+
+def _say_hits(value: Object, text: str) -> None:
     is_terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     marks = _word_pattern(text) if is_terminal else None
-    if not found.hits:
+    if not value["hits"]:
         say("nothing found")
-    for hit in found.hits:
+    for hit in value["hits"]:
         _say_hit(hit, marks)
 
 
-def _say_hit(hit: Hit, marks: re.Pattern[str] | None) -> None:
-    place = f"{hit.path}:{hit.line_start}-{hit.line_end}"
-    say(f"{hit.rank}. {hit.source}/{place}  ({hit.score:.4f})" + (f"  {hit.heading}" if hit.heading else ""))
-    lines = [line for line in hit.text.split("\n") if line.strip()]
+def _say_hit(hit: Object, marks: re.Pattern[str] | None) -> None:
+    place = f"{hit['source']}/{hit['path']}:{hit['line_start']}-{hit['line_end']}"
+    say(f"{hit['rank']}. {place}  ({hit['score']:.4f})" + (f"  {hit['heading']}" if hit["heading"] else ""))
+    lines = [line for line in hit["text"].split("\n") if line.strip()]
     for line in lines[:_SHOWN_LINES]:
         shown = printable(textwrap.shorten(line, 160, placeholder=" ..."))
         print("   " + (marks.sub(rf"{_BOLD}\g<0>{_PLAIN}", shown) if marks else shown))  # noqa: T201
@@ -170,83 +170,44 @@ def _word_pattern(text: str) -> re.Pattern[str] | None:
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})\w*", re.IGNORECASE) if words else None
 
 
-def _document_object(document: DocumentStatus) -> dict[str, object]:
-    return asdict(document) | {"indexed_at": iso(document.indexed_at)}
+def _say_document(value: Object) -> None:
+    say(f"{value['path']}: {value['state']}" + (f" ({value['reason']})" if value["reason"] else ""))
+    if value["revision"] is not None:
+        say(f"  indexed at {value['indexed_at']}, revision {value['revision'][:16]}")
 
 
-def _say_document(document: DocumentStatus) -> None:
-    say(f"{document.path}: {document.state}" + (f" ({document.reason})" if document.reason else ""))
-    if document.revision is not None:
-        say(f"  indexed at {iso(document.indexed_at)}, revision {document.revision[:16]}")
-
-
-def _status_object(store: StoreStatus) -> dict[str, object]:
-    live = store.live
-    return {
-        "state": store.state,
-        "reasons": list(store.reasons),
-        "daemon": {"running": False, "pid": None, "url": None, "version": None},
-        "live": None
-        if live is None
-        else {
-            "generation": live.number,
-            "version": live.version,
-            "model": live.recipe.model,
-            "documents": store.documents,
-            "chunks": store.chunks,
-        },
-        **(behind_object(live.behind) if live is not None else {}),
-        "building": _building_object(store),
-        "documents": {
-            "total": store.documents,
-            "pending": store.pending,
-            "failed": len(store.failures),
-            "held": store.held,
-        },
-        "lag_s": store.lag_s,
-        "jobs": {state.value: count for state, count in store.jobs.items()},
-        "spend": {"tokens": store.tokens_spent, "usd": store.usd_spent, "saved_usd": 0.0},
-    }
-
-
-def _building_object(store: StoreStatus) -> dict[str, object] | None:
-    begun = store.building
-    if begun is None:
-        return None
-    return {
-        "generation": begun.number,
-        "state": begun.state.value,
-        "model": begun.recipe.model,
-        "dimensions": begun.recipe.space.dimensions,
-        "documents": store.building_documents,
-        "chunks": store.building_chunks,
-    }
-
-
-def _say_status(store: StoreStatus) -> None:
-    live = store.live
-    if live is None and store.building is not None:
+def _say_status(value: Object) -> None:
+    live, building, daemon = value["live"], value["building"], value["daemon"]
+    if live is None and building is not None:
         say("the first load is not done: run `reindex sync`")
     elif live is None:
         say("nothing indexed yet: run `reindex sync`")
     else:
-        say(f"{store.state}: generation {live.number}, version {live.version}, model {live.recipe.model}")
-        say(f"{plural(store.documents, 'document')}, {plural(store.chunks, 'chunk')}")
-    if live is not None and live.behind is not None:
-        behind = plural(live.behind.documents, "document")
+        place = f"generation {live['generation']}, version {live['version']}"
+        say(f"{value['state']}: {place}, model {live['model']}")
+        say(f"{plural(live['documents'], 'document')}, {plural(live['chunks'], 'chunk')}")
+    if daemon["running"]:
+        where = daemon["url"] or "no HTTP"
+        say(f"  daemon: process {daemon['pid']}, {where}, version {daemon['version']}")
+    if "behind" in value:
+        behind = plural(value["behind"]["documents"], "document")
         say(f"  after a rollback it is {behind} behind: run `reindex sync`")
-    if live is not None and store.building is not None:
-        size = f"{plural(store.building_documents, 'document')}, {plural(store.building_chunks, 'chunk')}"
-        say(f"  beside it: generation {store.building.number}, {store.building.state}, {size}")
-    for reason in store.reasons:
+    if live is not None and building is not None:
+        size = f"{plural(building['documents'], 'document')}, {plural(building['chunks'], 'chunk')}"
+        say(f"  beside it: generation {building['generation']}, {building['state']}, {size}")
+    for reason in value["reasons"]:
         say(f"  {reason}")
-    if store.lag_s:
-        say(f"  the oldest change that is not indexed is {store.lag_s:.0f} s old")
-    for failure in store.failures:
-        say(f"  failed: {failure.name}: {failure.reason}")
+    if value["lag_s"]:
+        say(f"  the oldest change that is not indexed is {value['lag_s']:.0f} s old")
+    failures = value["failures"]
+    for failure in failures:
+        say(f"  failed: {failure['source']}:{failure['path']}: {failure['reason']}")
+    if (more := value["documents"]["failed"] - len(failures)) > 0:
+        say(f"  ... and {more} more: `reindex jobs list` shows them")
 
 
-def _verify_object(found: Verification) -> dict[str, object]:
-    value = asdict(found)
-    del value["details"]
-    return {"ok": found.ok, **value}
+def _say_verified(value: Object) -> None:
+    say("the index equals the documents" if value["ok"] else "the index DIFFERS from the documents: run sync")
+    for name, count in value.items():
+        if name != "ok" and (count or name in {"documents", "chunks"}):
+            say(f"  {name.replace('_', ' ')}: {count}")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, open_app
-from reindex.cli.output import iso, print_json, say
-from reindex.errors import ConfigError
+from reindex.cli.connection import Request, order
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption
+from reindex.cli.output import say
+from reindex.cli.performing import Command, open_place
 
 if TYPE_CHECKING:
-    from reindex.core.jobs import Job
-    from reindex.stores.failure_rows import Failure
-    from reindex.stores.ledger import Ledger
+    from reindex.app import App
+    from reindex.objects import Object
+    from reindex.report import Progress
+    from reindex.tasks import Outcome
 
 jobs_app = typer.Typer(help="Jobs, and documents that failed (dead letters).", rich_markup_mode=None)
 
@@ -37,26 +40,16 @@ def jobs_list(
     config: ConfigOption = None, data_dir: DataDirOption = None, json_output: JsonOption = False
 ) -> None:
     """The latest jobs and every dead letter."""
-    with open_app(config, data_dir).ledger() as ledger:
-        found = ledger.jobs.all() if ledger is not None else []
-        failures = list(ledger.failures.all().values()) if ledger is not None else []
-    if json_output:
-        print_json(
-            {
-                "jobs": [_job_object(job) for job in found],
-                "dead_letters": [_failure_object(failure) for failure in failures],
-            }
-        )
-        return
-    for job in found[:_JOBS_SHOWN]:
-        say(
-            f"{job.number}  {job.lane} {job.state}  generation {job.generation}, {job.texts} texts,"
-            f" {job.tokens:,} tokens, {iso(job.updated_at)}  {job.reason}"
-        )
-    for failure in failures:
-        say(f"d{failure.number}  {failure.name}  {failure.reason} (tried {failure.attempts} times)")
-    if not found and not failures:
-        say("no jobs")
+
+    def direct(app: App, _: Progress) -> Outcome:
+        from reindex.objects import jobs_object
+        from reindex.tasks import Outcome
+
+        with app.ledger() as ledger:
+            return Outcome(jobs_object(ledger))
+
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, Request("/v1/jobs"), _say_jobs))
 
 
 @jobs_app.command("show")
@@ -67,13 +60,20 @@ def jobs_show(
     json_output: JsonOption = False,
 ) -> None:
     """One job or dead letter, whole."""
-    with open_app(config, data_dir).ledger() as ledger:
-        value = _find(ledger, number)
-    if json_output:
-        print_json(value)
-        return
-    for name, content in value.items():
-        say(f"{name}: {content}")
+
+    def direct(app: App, _: Progress) -> Outcome:
+        from reindex.objects import job_object
+        from reindex.retrying import no_such_job
+        from reindex.tasks import Outcome
+
+        with app.ledger() as ledger:
+            value = job_object(ledger, number)
+        if value is None:
+            raise no_such_job(number)
+        return Outcome(value)
+
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, Request(f"/v1/jobs/{_quoted(number)}"), _say_job))
 
 
 @jobs_app.command("retry")
@@ -84,65 +84,40 @@ def jobs_retry(
     json_output: JsonOption = False,
 ) -> None:
     """Try failed jobs and documents again with the next sync."""
-    from reindex.cli.output import warn
-    from reindex.core.jobs import JobState
 
-    app = open_app(config, data_dir)
-    with app.writer("jobs retry", warn) as writer:
-        if number is not None:
-            _find(writer.ledger, number)
-        failures = [f for f in writer.ledger.failures.all().values() if number in {None, f"d{f.number}"}]
-        failed = [
-            job
-            for job in writer.ledger.jobs.all()
-            if job.state is JobState.FAILED and number in {None, str(job.number)}
-        ]
-        writer.ledger.failures.forget(failure.name for failure in failures)
-        for job in failed:
-            writer.ledger.jobs.change_state(
-                job.number, JobState.CANCELLED, app.clock.now(), "retried by hand"
-            )
-    if json_output:
-        print_json({"documents": len(failures), "jobs": len(failed)})
-    else:
-        say(f"{len(failures)} documents and {len(failed)} jobs are tried again: run `reindex sync`")
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import retry_outcome
+        from reindex.retrying import retry
+
+        with app.writer("jobs retry", progress.warn) as writer:
+            return retry_outcome(retry(writer, number))
+
+    path = "/v1/jobs/retry" if number is None else f"/v1/jobs/{_quoted(number)}/retry"
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, order(path), _say_retried))
 
 
-def _find(ledger: Ledger | None, number: str) -> dict[str, object]:
-    if ledger is not None and number.isdigit():
-        job = ledger.jobs.one(int(number))
-        if job is not None:
-            return _job_object(job) | {"keys": [key.hex() for key in ledger.jobs.keys(job.number)]}
-    if ledger is not None:
-        for failure in ledger.failures.all().values():
-            if number == f"d{failure.number}":
-                return _failure_object(failure)
-    raise ConfigError(f"there is no job {number}", "`reindex jobs list` shows them.")
+def _quoted(number: str) -> str:
+    return quote(number, safe="", errors="surrogateescape")
 
 
-def _job_object(job: Job) -> dict[str, object]:
-    return {
-        "id": str(job.number),
-        "generation": job.generation,
-        "lane": job.lane.value,
-        "state": job.state.value,
-        "texts": job.texts,
-        "tokens": job.tokens,
-        "created_at": iso(job.created_at),
-        "updated_at": iso(job.updated_at),
-        "reason": job.reason,
-    }
+def _say_jobs(value: Object) -> None:
+    for job in value["jobs"][:_JOBS_SHOWN]:
+        say(
+            f"{job['id']}  {job['lane']} {job['state']}  generation {job['generation']},"
+            f" {job['texts']} texts, {job['tokens']:,} tokens, {job['updated_at']}  {job['reason']}"
+        )
+    for letter in value["dead_letters"]:
+        name = f"{letter['source']}:{letter['path']}"
+        say(f"{letter['id']}  {name}  {letter['reason']} (tried {letter['attempts']} times)")
+    if not value["jobs"] and not value["dead_letters"]:
+        say("no jobs")
 
 
-def _failure_object(failure: Failure) -> dict[str, object]:
-    return {
-        "id": f"d{failure.number}",
-        "source": failure.name.source,
-        "path": failure.name.path,
-        "revision": failure.revision.hex() if failure.revision is not None else None,
-        "reason": failure.reason,
-        "permanent": failure.permanent,
-        "attempts": failure.attempts,
-        "first_at": iso(failure.first_at),
-        "last_at": iso(failure.at),
-    }
+def _say_job(value: Object) -> None:
+    for name, content in value.items():
+        say(f"{name}: {content}")
+
+
+def _say_retried(value: Object) -> None:
+    say(f"{value['documents']} documents and {value['jobs']} jobs are tried again: run `reindex sync`")

@@ -12,6 +12,7 @@ import typer
 from reindex import __version__
 from reindex.cli import (
     config_commands,
+    daemon_commands,
     generation_commands,
     index_commands,
     inspect_commands,
@@ -40,6 +41,8 @@ app.command()(inspect_commands.verify)
 app.add_typer(generation_commands.generations_app, name="generations")
 app.add_typer(job_commands.jobs_app, name="jobs")
 app.command()(index_commands.gc)
+app.command()(daemon_commands.pause)
+app.command()(daemon_commands.resume)
 app.add_typer(config_commands.config_app, name="config")
 
 
@@ -64,7 +67,8 @@ def main() -> None:
     try:
         app()
     except ReindexError as error:
-        warn(f"error: {error.message}")
+        what = "interrupted" if error.exit_code is ExitCode.INTERRUPTED else "error"
+        warn(f"{what}: {error.message}")
         if error.hint:
             warn(f"hint: {error.hint}")
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""The options that commands share, and from them the App."""
+"""The options that commands share, and from them the settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from reindex.app import App
     from reindex.settings_parser import LoadedSettings
 
 ConfigOption = Annotated[
@@ -29,15 +28,3 @@ def load(config: Path | None, data_dir: Path | None) -> LoadedSettings:
 
     overrides = {} if data_dir is None else {"data_dir": data_dir}
     return load_settings(config, environment=os.environ, cwd=Path.cwd(), overrides=overrides)
-
-
-def open_app(config: Path | None, data_dir: Path | None) -> App:
-    """Everything a command needs. Raises ConfigError. (Services are imported by the command that runs, so
-    that `--help` and a wrong option cost nothing.)
-    """
-    from reindex.app import App
-    from reindex.settings_file import find_config
-
-    loaded = load(config, data_dir)
-    base_dir = find_config(config, os.environ, Path.cwd()).parent
-    return App(loaded.settings, base_dir)

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from reindex.core.generations import Behind
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -51,17 +45,3 @@ def _escaped(character: str) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 document`, `2 documents`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def behind_object(behind: Behind | None) -> dict[str, object]:
-    """How far an answer is behind the disk: a member to add to its object, where it is."""
-    if behind is None:
-        return {}
-    return {"behind": {"documents": behind.documents, "age_s": round(behind.age_s(time.time()), 3)}}
-
-
-def iso(timestamp: float | None) -> str | None:
-    """A moment as ISO 8601 in UTC, to the second."""
-    if timestamp is None:
-        return None
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

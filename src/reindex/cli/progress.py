@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reindex.cli.output import printable, warn
-
-if TYPE_CHECKING:
-    from reindex.report import Progress
 
 LINE_EVERY_S = 10.0
 
 
-def make_progress(*, quiet: bool) -> Progress:
+def make_progress(*, quiet: bool) -> QuietProgress:
     """The progress that fits where stderr goes."""
     if quiet:
         return QuietProgress()
@@ -24,7 +21,7 @@ def make_progress(*, quiet: bool) -> Progress:
 
 
 class QuietProgress:
-    """Warnings only."""
+    """What is said only."""
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """Says nothing."""
@@ -40,7 +37,11 @@ class QuietProgress:
 
     def warn(self, message: str) -> None:
         """Warnings are never left out."""
-        warn(f"warning: {message}")
+        self.tell(f"warning: {message}")
+
+    def tell(self, line: str) -> None:
+        """A line as it is."""
+        warn(line)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -122,12 +123,12 @@ class BarProgress(QuietProgress):
         self._counts = f"{documents:,} documents, {chunks:,} chunks embedded, {rate:.1f}/s"
         self._bar.update(self._task, counts=self._counts)
 
-    def warn(self, message: str) -> None:
+    def tell(self, line: str) -> None:
         """Above the bar."""
         if self._bar is not None:
-            self._bar.console.print(f"warning: {printable(message)}", markup=False, highlight=False)
+            self._bar.console.print(printable(line), markup=False, highlight=False)
         else:
-            super().warn(message)
+            super().tell(line)
 
     def close(self) -> None:
         """Take the bar off the terminal."""

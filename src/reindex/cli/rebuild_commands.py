@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reindex.cli.index_commands import say_sync, sync_object, warn_of
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, open_app
-from reindex.cli.output import print_json, say, warn
-from reindex.cli.progress import make_progress
-from reindex.errors import ConfigError, ExitCode
+from reindex.cli.connection import order
+from reindex.cli.index_commands import say_sync
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
+from reindex.cli.output import say
+from reindex.cli.performing import Command, open_place
+from reindex.errors import ConfigError
 
 if TYPE_CHECKING:
-    from reindex.gate import GateReport
-    from reindex.rebuilding import RebuildReport
+    from reindex.app import App
+    from reindex.objects import Object
+    from reindex.report import Progress
+    from reindex.tasks import Outcome
 
 _NICENESS = 5  # a rebuild is in no hurry; who searches beside it is
 
@@ -61,50 +62,58 @@ def rebuild(
     space cost nothing. Interrupted, it goes on where it was with the next run. With a local model everything
     is done when the command ends: --wait changes nothing then.
     """
-    del wait  # the local lane leaves nothing in flight
     if abandon and (model or provider or fresh or no_promote):
         raise ConfigError("--abandon goes with no other option", "Leave the others out.")
-    with closing(make_progress(quiet=quiet)) as progress, closing(open_app(config, data_dir)) as app:
-        if abandon:
-            from reindex.rebuilding import abandon as run_abandon
+    place = open_place(config, data_dir, json_output=json_output, quiet=quiet)
+    if abandon:
+        place.perform(Command(_abandon, order("/v1/rebuild", abandon=True), _say_abandoned))
+        return
+    model = _from_here(model)
+    provider_name = provider.value if provider is not None else None
 
-            number = run_abandon(app, progress)
-        else:
-            from reindex.rebuilding import RebuildOptions
-            from reindex.rebuilding import rebuild as run_rebuild
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import rebuild_outcome
+        from reindex.rebuilding import RebuildOptions
+        from reindex.rebuilding import rebuild as run_rebuild
 
-            os.nice(_NICENESS)
-            options = RebuildOptions(
-                model=_from_here(model),
-                provider=provider.value if provider is not None else None,
-                fresh=fresh,
-                promotes=not no_promote,
-            )
-            report = run_rebuild(app, progress, options)
-    if not abandon:
-        tell(report, json_output=json_output)
-    elif json_output:
-        print_json({"abandoned": number})
+        os.nice(_NICENESS)
+        options = RebuildOptions(model, provider_name, fresh, promotes=not no_promote)  # type: ignore[arg-type]
+        return rebuild_outcome(run_rebuild(app, progress, options))
+
+    request = order(
+        "/v1/rebuild", model=model, provider=provider_name, fresh=fresh, no_promote=no_promote, wait=wait
+    )
+    place.perform(Command(direct, request, say_rebuild))
+
+
+def say_rebuild(value: Object) -> None:
+    """The object of a rebuild, a promotion or a rollback for a person."""
+    say_sync(value)
+    gate, number = value["gate"], value["generation"]
+    if gate:
+        _say_gate(gate)
+    if value["promoted"]:
+        before = value["from_generation"]
+        say(f"generation {number} is live" + (f", before it {before}" if before is not None else ""))
+    elif gate and not gate["passed"]:
+        say(
+            f"generation {number} is NOT live: the gate refused it (see above);"
+            f" `reindex generations promote {number} --force` takes it all the same"
+        )
     else:
-        say("there is nothing to abandon" if number is None else f"generation {number} is dropped")
+        say(f"generation {number} is ready: `reindex generations promote {number}` switches to it")
 
 
-def tell(report: RebuildReport, *, json_output: bool) -> None:
-    """Say what a rebuild, a promotion or a rollback did. Raises Exit with the code for it."""
-    gate = report.gate
-    for notice in gate.notices if gate is not None else ():
-        warn(f"note: {notice}")
-    for refusal in gate.refusals if gate is not None else ():
-        warn(f"gate: {refusal}")
-    warn_of(report.work)
-    if json_output:
-        print_json(_rebuild_object(report))
-    else:
-        _say_rebuild(report)
-    if report.is_refused:
-        raise typer.Exit(ExitCode.GATE_REFUSED)
-    if report.work.is_partial:
-        raise typer.Exit(ExitCode.PARTIAL)
+def _abandon(app: App, progress: Progress) -> Outcome:
+    from reindex.outcomes import abandon_outcome
+    from reindex.rebuilding import abandon
+
+    return abandon_outcome(abandon(app, progress))
+
+
+def _say_abandoned(value: Object) -> None:
+    number = value["abandoned"]
+    say("there is nothing to abandon" if number is None else f"generation {number} is dropped")
 
 
 def _from_here(model: str | None) -> str | None:
@@ -114,46 +123,13 @@ def _from_here(model: str | None) -> str | None:
     return model
 
 
-def _rebuild_object(report: RebuildReport) -> dict[str, object]:
-    sync = sync_object(report.work)
-    return {
-        "from_generation": report.from_generation,
-        "generation": report.generation,
-        "promoted": report.promoted,
-        "gate": {} if report.gate is None else _gate_object(report.gate),
-        **{name: value for name, value in sync.items() if name != "generation"},
-    }
-
-
-def _gate_object(gate: GateReport) -> dict[str, object]:
-    found = asdict(gate)
-    del found["faults"]  # they are among the refusals
-    return {"passed": gate.passed, **found, "recall_change": gate.recall_change, "refusals": gate.refusals}
-
-
-def _say_rebuild(report: RebuildReport) -> None:
-    say_sync(report.work)
-    if report.gate is not None:
-        _say_gate(report.gate)
-    number = report.generation
-    if report.promoted:
-        came_from = f", before it {report.from_generation}" if report.from_generation is not None else ""
-        say(f"generation {number} is live{came_from}")
-    elif report.is_refused:
-        say(
-            f"generation {number} is NOT live: the gate refused it (see above);"
-            f" `reindex generations promote {number} --force` takes it all the same"
-        )
-    else:
-        say(f"generation {number} is ready: `reindex generations promote {number}` switches to it")
-
-
-def _say_gate(gate: GateReport) -> None:
-    parts = [f"{gate.documents:,} documents and {gate.chunks:,} chunks inspected"]
-    if gate.self_retrieval is not None:
-        parts.append(f"self-retrieval {gate.self_retrieval:.3f}")
-    if gate.recall is not None and gate.recall_change is not None:
-        parts.append(f"recall@10 {gate.recall:.3f} ({gate.recall_change:+.3f}) on {gate.probes} probes")
-    if gate.overlap is not None:
-        parts.append(f"overlap@10 {gate.overlap:.3f}")
+def _say_gate(gate: Object) -> None:
+    parts = [f"{gate['documents']:,} documents and {gate['chunks']:,} chunks inspected"]
+    if gate["self_retrieval"] is not None:
+        parts.append(f"self-retrieval {gate['self_retrieval']:.3f}")
+    if gate["recall"] is not None and gate["recall_change"] is not None:
+        recall = f"recall@10 {gate['recall']:.3f} ({gate['recall_change']:+.3f})"
+        parts.append(f"{recall} on {gate['probes']} probes")
+    if gate["overlap"] is not None:
+        parts.append(f"overlap@10 {gate['overlap']:.3f}")
     say(f"gate:      {', '.join(parts)}")
