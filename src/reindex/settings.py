@@ -221,6 +221,9 @@ class DaemonSettings:
             "after being asked to stop, until what is under way is cut off", min=0, fine_tuning=True
         ),
     )
+    log_level: Literal["debug", "info", "warning", "error"] = field(
+        default="info", metadata=_about("what is logged: this and all above it", fine_tuning=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ def test_the_defaults_are_those_of_the_contract():
         searches_max = 64
         model_idle_s = 600
         stop_s = 10
+        log_level = "info"
         [promotion]
         queries = ""
         min_recall = 0.0
