@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from processes import wait_until
 from reindex.errors import ParseError, ParserUnavailableError
 from reindex.model import Block, BlockKind
-from reindex.parsers import child as child_module
 from reindex.parsers import process as process_module
 from reindex.parsers.frames import (
     REPLY,
@@ -28,6 +27,7 @@ from reindex.parsers.frames import (
 )
 from reindex.parsers.process import ParserProcess
 from reindex.parsers.registry import parse_document
+from reindex.processes import parent_side
 from reindex.settings import ParsingSettings
 
 HOSTILE_LIBRARY = str(Path(__file__).parent / "hostile_library")
@@ -172,7 +172,7 @@ def test_no_process_can_be_started(monkeypatch):
         with pytest.raises(ParserUnavailableError, match=r"can't be started.*try again"):
             parser.parse(*INNOCENT)
         assert popen.call_count == process_module.START_ATTEMPTS
-    monkeypatch.setattr(child_module, "_BOOTSTRAP", "raise SystemExit(7)")
+    monkeypatch.setattr(parent_side, "_BOOTSTRAP", "raise SystemExit(7)")
     with pytest.raises(ParserUnavailableError, match="ended with code 7"):
         parser.parse(*INNOCENT)
     monkeypatch.undo()
@@ -184,7 +184,7 @@ def test_no_process_can_be_started(monkeypatch):
 
 def test_a_failed_start_leaves_nothing_open(monkeypatch):
     monkeypatch.setattr(process_module, "START_WAIT_S", 0.0)
-    monkeypatch.setattr(child_module, "_BOOTSTRAP", "raise SystemExit(7)")
+    monkeypatch.setattr(parent_side, "_BOOTSTRAP", "raise SystemExit(7)")
     before = os.listdir("/proc/self/fd")
     with ParserProcess(ParsingSettings()) as parser, pytest.raises(ParserUnavailableError):
         parser.parse(*INNOCENT)

@@ -12,6 +12,9 @@ from enum import IntEnum
 
 from reindex.model import Block, BlockKind
 
+LIMITS = struct.Struct("<QQ")
+"""The first that is sent: bytes of memory over what it has at its start (0: any), and of one reply."""
+
 REQUEST = struct.Struct("<IdIQ")
 """The request's number, seconds until an alarm, the lengths of path and content in bytes; both follow."""
 

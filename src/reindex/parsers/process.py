@@ -9,9 +9,10 @@ from typing import Self
 
 from reindex.errors import ParseError, ParserUnavailableError
 from reindex.model import Block
-from reindex.parsers.child import ChildDiedError, ParserChild, ParserLimits, TimeUpError
+from reindex.parsers.child import ParserChild, ParserLimits
 from reindex.parsers.frames import FrameError, Outcome, blocks_from_bytes, words_from_bytes
 from reindex.parsers.registry import parser_name
+from reindex.processes.parent_side import ChildDiedError, TimeUpError
 from reindex.settings import ParsingSettings
 
 TIMEOUT_STEP_BYTES = 5_000_000

@@ -1,0 +1,1 @@
+"""Processes of our own that end with their parent: a parser, a model."""
