@@ -22,6 +22,8 @@ from reindex.stores.ledger import Ledger
 if TYPE_CHECKING:
     from reindex.core.identity import Recipe
     from reindex.embedders.catalog import ModelCatalog
+    from reindex.embedders.models import LocalModel
+    from reindex.embedders.pool import ModelProcesses
     from reindex.embedders.tokenizer import ModelTokenizer
     from reindex.opening import Stores
     from reindex.parsers.process import ParserProcess
@@ -184,21 +186,40 @@ class App:
     def _tell(self, text: str) -> None:
         self._say(text)
 
-    def _query_embedder(self, recipe: Recipe) -> Embedder:
-        """The ledger only saves hashing the model: a query does without it if need be."""
+    def query_embedder(self, recipe: Recipe) -> Embedder:
+        """The one that makes a recipe's query vectors. Raises ModelError."""
         try:
-            with self.ledger() as ledger:
+            with self.ledger() as ledger:  # it only saves hashing the model: a query does without if need be
                 return self.embedder(recipe, self.catalog(ledger))
         except StoreError:
             return self.embedder(recipe, self.catalog(None))
+
+    def model_processes(self, niceness: int, say: Callable[[str], None] = lambda _: None) -> ModelProcesses:
+        """Local models in processes of their own, for the `embedder_for` of an App; their owner closes them.
+
+        `niceness` is added to this process's own: 10 for what may wait, 0 for what somebody waits for.
+        """
+        from reindex.embedders.local import LocalOptions
+        from reindex.embedders.pool import ModelProcesses
+
+        embedding = self.settings.embedding
+        options = LocalOptions(self.data_dir, embedding.backend, embedding.threads, say)
+        return ModelProcesses(self._find_model, options, niceness)
 
     def reader(self) -> Reader:
         """A reader that keeps the query model once it is loaded."""
         from reindex.search import Reader
 
         def embed_query(recipe: Recipe, sent: str) -> Vector:
-            embedder = self._embedders.get(recipe.space.fingerprint) or self._query_embedder(recipe)
+            embedder = self._embedders.get(recipe.space.fingerprint) or self.query_embedder(recipe)
             vector: Vector = embedder.embed([sent])[0]
             return vector
 
         return Reader(self.data_dir, embed_query)
+
+    def _find_model(self, recipe: Recipe) -> LocalModel:
+        try:
+            with self.ledger() as ledger:
+                return self.catalog(ledger).find_for(recipe)
+        except StoreError:
+            return self.catalog(None).find_for(recipe)
