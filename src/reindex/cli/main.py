@@ -12,7 +12,7 @@ import typer
 from reindex import __version__
 from reindex.cli import (
     config_commands,
-    daemon_commands,
+    pause_commands,
     generation_commands,
     index_commands,
     inspect_commands,
@@ -41,8 +41,8 @@ app.command()(inspect_commands.verify)
 app.add_typer(generation_commands.generations_app, name="generations")
 app.add_typer(job_commands.jobs_app, name="jobs")
 app.command()(index_commands.gc)
-app.command()(daemon_commands.pause)
-app.command()(daemon_commands.resume)
+app.command()(pause_commands.pause)
+app.command()(pause_commands.resume)
 app.add_typer(config_commands.config_app, name="config")
 
 
