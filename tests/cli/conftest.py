@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from daemon_place import make_place
 from doubles import paragraphs
 from processes import CONFIG, ODD_NAMES, Place
 
@@ -39,3 +40,11 @@ def place(_indexed_folder, tmp_path):
     copy = Place(tmp_path / "copy")
     copy.first_sync = _indexed_folder.first_sync
     return copy
+
+
+@pytest.fixture
+def daemon_place(tmp_path):
+    """A folder whose daemon is killed with the test, if it still runs."""
+    made = make_place(tmp_path / "a place's 100 %")
+    yield made
+    made.kill()

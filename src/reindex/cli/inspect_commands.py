@@ -79,6 +79,7 @@ def query(
 
 def status(
     path: Annotated[str | None, typer.Argument(help="A file: why it is, or is not, found.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, until q or Ctrl-C.")] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     json_output: JsonOption = False,
@@ -86,7 +87,13 @@ def status(
     """How the index stands against the documents right now."""
     place = open_place(config, data_dir, json_output=json_output)
     if path is None:
-        place.perform(Command(_direct_status, Request("/v1/status"), _say_status))
+        overall = Command(_direct_status, Request("/v1/status"), _say_status)
+        if watch:
+            from reindex.cli.watch import watch_status
+
+            watch_status(lambda: place.ask(overall), json_output=json_output)
+        else:
+            place.perform(overall)
         return
     # a path is meant from where the command is given, which a daemon does not know
     document = str(locate({source.name: source.path for source in place.settings.sources}, path))

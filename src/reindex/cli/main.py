@@ -12,11 +12,13 @@ import typer
 from reindex import __version__
 from reindex.cli import (
     config_commands,
-    pause_commands,
+    daemon_commands,
     generation_commands,
     index_commands,
     inspect_commands,
     job_commands,
+    log_commands,
+    pause_commands,
     rebuild_commands,
 )
 from reindex.cli.output import warn
@@ -41,6 +43,12 @@ app.command()(inspect_commands.verify)
 app.add_typer(generation_commands.generations_app, name="generations")
 app.add_typer(job_commands.jobs_app, name="jobs")
 app.command()(index_commands.gc)
+app.command()(daemon_commands.run)
+app.command()(daemon_commands.start)
+app.command()(daemon_commands.stop)
+app.command()(daemon_commands.restart)
+app.command()(daemon_commands.reload)
+app.command()(log_commands.logs)
 app.command()(pause_commands.pause)
 app.command()(pause_commands.resume)
 app.add_typer(config_commands.config_app, name="config")

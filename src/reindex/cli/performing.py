@@ -69,6 +69,10 @@ class Place:
         if outcome.exit_code is not ExitCode.OK:
             raise typer.Exit(outcome.exit_code)
 
+    def ask(self, command: Command) -> Object:
+        """The object alone, without a word. Raises ReindexError."""
+        return self._outcome(command, QuietProgress()).result
+
     def _outcome(self, command: Command, progress: QuietProgress) -> Outcome:
         from reindex.cli.remote import read, write
         from reindex.tasks import Outcome
