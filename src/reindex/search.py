@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ from reindex.stores.pointer import Pointer, Published
 from reindex.stores.snapshot import Candidate, Filter, Snapshot, Snapshots
 
 if TYPE_CHECKING:
-    from reindex.vectors import Vector
+    from reindex.vectors import Vector, Vectors
 
 _CANDIDATES_MIN = 50
 _CANDIDATES_PER_HIT = 5
@@ -70,6 +70,38 @@ class SearchResult:
     behind: Behind | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, in a form that can be answered."""
+
+    text: str
+    k: int
+    mode: SearchMode
+    limits: Filter
+
+    @staticmethod
+    def of(text: str, k: int, mode: SearchMode, limits: Filter | None) -> Question:
+        """Raises ConfigError for a k that can't be."""
+        if k < 1:
+            raise ConfigError(f"k = {k}: at least one hit must be asked for")
+        # A terminal may pass on broken bytes.
+        return Question(text.encode("utf-8", "replace").decode("utf-8"), k, mode, limits or Filter())
+
+    @property
+    def depth(self) -> int:
+        """How many candidates each side is to give."""
+        is_merged = self.mode is SearchMode.HYBRID
+        return max(_CANDIDATES_MIN, _CANDIDATES_PER_HIT * self.k) if is_merged else self.k
+
+    @property
+    def is_by_vector(self) -> bool:
+        return self.mode is not SearchMode.TEXT and bool(self.text.strip())
+
+    @property
+    def is_by_text(self) -> bool:
+        return self.mode is not SearchMode.VECTOR and bool(self.text.strip())
+
+
 QueryEmbedder = Callable[[Recipe, str], "Vector"]
 """(recipe, text as it is sent) -> unit vector of shape (dimensions,). Raises ModelError or EmbeddingError."""
 
@@ -100,22 +132,11 @@ class Reader:
         limits: Filter | None = None,
     ) -> SearchResult:
         """The same of one snapshot, by the model that its vectors were made with."""
-        if k < 1:
-            raise ConfigError(f"k = {k}: at least one hit must be asked for")
         started = time.perf_counter()
-        text = text.encode("utf-8", "replace").decode("utf-8")  # a terminal may pass on broken bytes
-        published = snapshot.published
-        vector, degraded = self._vector(published.recipe, text, mode)
-        hits = _answer(snapshot, text, vector, k, mode, limits or Filter())
-        return SearchResult(
-            hits,
-            published.generation,
-            published.version,
-            published.recipe.model,
-            degraded,
-            took_ms=round((time.perf_counter() - started) * 1000, 3),
-            behind=published.behind,
-        )
+        question = Question.of(text, k, mode, limits)
+        vector, degraded = self._vector(snapshot.published.recipe, question)
+        hits = _answer(snapshot, question, vector)
+        return search_result(snapshot.published, hits, degraded, started)
 
     def published(self) -> Published:
         """What readers are to see now. Raises NothingIndexedError."""
@@ -140,61 +161,93 @@ class Reader:
             self._stamp = stamp
         return self._snapshot
 
-    def _vector(self, recipe: Recipe, text: str, mode: SearchMode) -> tuple[Vector | None, str]:
+    def _vector(self, recipe: Recipe, question: Question) -> tuple[Vector | None, str]:
         """The query's vector by the answering generation's own model; or none, and why."""
-        if mode is SearchMode.TEXT or not text.strip():
+        if not question.is_by_vector:
             return None, ""
         try:
-            return self._cached_vector(recipe, recipe.space.query_prompt + text), ""
+            return self._cached_vector(recipe, recipe.space.query_prompt + question.text), ""
         except (ModelError, EmbeddingError) as error:
-            if mode is SearchMode.VECTOR:
+            if question.mode is SearchMode.VECTOR:
                 raise
             return None, error.message
 
     def _cached_vector(self, recipe: Recipe, sent: str) -> Vector:
         """Query vectors are filed like any other text's, so that the same question needs no model twice."""
         key = embedding_key(recipe.space.fingerprint, sent)
-        with suppress(StoreError):  # a damaged cache costs a query its speed and nothing else
-            found = _look_up(VectorCache.open_for_reading(self._data_dir), key, recipe.space.dimensions)
-            if found is not None:
-                return found
+        found = cached_query_vector(self._data_dir, key, recipe.space.dimensions)
+        if found is not None:
+            return found
         from reindex.vectors import check_vectors
 
         vector = self._embed_query(recipe, sent)
         check_vectors(vector[None, :], 1)
-        self._remember(key, vector)
+        remember_query_vectors(self._data_dir, [key], vector[None, :])
         return vector
 
-    def _remember(self, key: EmbeddingKey, vector: Vector) -> None:
-        """Best effort: a read-only or full disk costs the next asker a model, and nothing else."""
-        with suppress(StoreError):
-            cache = VectorCache.open_existing(self._data_dir)
-            if cache is not None:
-                with closing(cache):
-                    cache.put([key], vector[None, :], int(time.time() // DAY_S))
+
+def cached_query_vector(data_dir: Path, key: EmbeddingKey, dimensions: int) -> Vector | None:
+    """A damaged cache costs a query its speed and nothing else."""
+    with suppress(StoreError):
+        cache = VectorCache.open_for_reading(data_dir)
+        if cache is not None:
+            with closing(cache):
+                return cache.get([key], dimensions).get(key)
+    return None
 
 
-def _look_up(cache: VectorCache | None, key: EmbeddingKey, dimensions: int) -> Vector | None:
-    if cache is None:
-        return None
-    with closing(cache):
-        return cache.get([key], dimensions).get(key)
+def remember_query_vectors(data_dir: Path, keys: Sequence[EmbeddingKey], vectors: Vectors) -> None:
+    """Best effort: a read-only or full disk costs the next asker a model, and nothing else."""
+    with suppress(StoreError):
+        cache = VectorCache.open_existing(data_dir)
+        if cache is not None:
+            with closing(cache):
+                cache.put(keys, vectors, int(time.time() // DAY_S))
 
 
-def _answer(
-    snapshot: Snapshot, text: str, vector: Vector | None, k: int, mode: SearchMode, limits: Filter
-) -> list[Hit]:
-    depth = max(_CANDIDATES_MIN, _CANDIDATES_PER_HIT * k) if mode is SearchMode.HYBRID else k
-    by_vector = snapshot.nearest(vector, depth, limits) if vector is not None else []
-    is_by_text = mode is not SearchMode.VECTOR and bool(text.strip())
-    by_text = snapshot.matching(text, depth, limits) if is_by_text else []
-    best = _merge(by_vector, by_text)[:k] if mode is SearchMode.HYBRID else (by_vector or by_text)[:k]
-    layouts = _layouts(snapshot, best)
+def search_result(published: Published, hits: list[Hit], degraded: str, started: float) -> SearchResult:
+    """The answer of what is published there; `started` by time.perf_counter."""
+    return SearchResult(
+        hits,
+        published.generation,
+        published.version,
+        published.recipe.model,
+        degraded,
+        took_ms=round((time.perf_counter() - started) * 1000, 3),
+        behind=published.behind,
+    )
+
+
+def best_of(
+    question: Question, by_vector: Sequence[Candidate], by_text: Sequence[Candidate]
+) -> list[Candidate]:
+    """What the two sides found, each best first, as one ranking of at most k."""
+    if question.mode is SearchMode.HYBRID:
+        return _merge(by_vector, by_text)[: question.k]
+    return list(by_vector or by_text)[: question.k]
+
+
+def documents_of(best: Iterable[Candidate]) -> list[str]:
+    """The ids of the documents whose layouts the hits need."""
+    return sorted({candidate.document for candidate in best})
+
+
+def hits_of(best: Sequence[Candidate], layouts: Iterable[DocumentLayout]) -> list[Hit]:
+    """The hits with their places, from layouts of the same version."""
+    documents = {document_id(layout.name): _places(layout) for layout in layouts}
     # A row that no layout claims is damage, of which `verify` tells: it answers nothing, and stops nothing.
-    known = [c for c in best if c.document in layouts and c.chunk_id in layouts[c.document][1]]
+    known = [c for c in best if c.document in documents and c.chunk_id in documents[c.document][1]]
     return [
-        _hit(rank, candidate, layouts[candidate.document]) for rank, candidate in enumerate(known, start=1)
+        _hit(rank, candidate, documents[candidate.document]) for rank, candidate in enumerate(known, start=1)
     ]
+
+
+def _answer(snapshot: Snapshot, question: Question, vector: Vector | None) -> list[Hit]:
+    depth, limits = question.depth, question.limits
+    by_vector = snapshot.nearest(vector, depth, limits) if vector is not None else []
+    by_text = snapshot.matching(question.text, depth, limits) if question.is_by_text else []
+    best = best_of(question, by_vector, by_text)
+    return hits_of(best, snapshot.layouts(documents_of(best))) if best else []
 
 
 def _merge(by_vector: Sequence[Candidate], by_text: Sequence[Candidate]) -> list[Candidate]:
@@ -204,16 +257,6 @@ def _merge(by_vector: Sequence[Candidate], by_text: Sequence[Candidate]) -> list
         Candidate(chunk_id, candidates[chunk_id].document, candidates[chunk_id].text, score)
         for chunk_id, score in fused
     ]
-
-
-def _layouts(
-    snapshot: Snapshot, best: Sequence[Candidate]
-) -> dict[str, tuple[DocumentName, dict[str, Place]]]:
-    """Document id -> (name, chunk id -> place), at the same version as the hits."""
-    documents = sorted({candidate.document for candidate in best})
-    if not documents:
-        return {}
-    return {document_id(layout.name): _places(layout) for layout in snapshot.layouts(documents)}
 
 
 def _places(layout: DocumentLayout) -> tuple[DocumentName, dict[str, Place]]:

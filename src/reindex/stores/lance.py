@@ -56,8 +56,17 @@ def connect(data_dir: Path, cache_bytes: int) -> Any:
     (of indices, and of metadata), which LanceDB lets grow to gigabytes.
     """
     lancedb = import_lancedb()  # 0.5 to 1.4 CPU s: only when a table is really touched
-    session = lancedb.Session(index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=cache_bytes)
-    return lancedb.connect(data_dir / TABLES, session=session)
+    return lancedb.connect(data_dir / TABLES, session=_session(lancedb, cache_bytes))
+
+
+async def connect_async(data_dir: Path, cache_bytes: int) -> Any:
+    """The same by the API that is awaited."""
+    lancedb = import_lancedb()
+    return await lancedb.connect_async(data_dir / TABLES, session=_session(lancedb, cache_bytes))
+
+
+def _session(lancedb: Any, cache_bytes: int) -> Any:
+    return lancedb.Session(index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=cache_bytes)
 
 
 def schema(dimensions: int) -> Any:
