@@ -16,7 +16,7 @@ from reindex.http.surface import Health, Surface
 from reindex.search import Hit, SearchResult
 from reindex.tasks import Tasks
 
-LIMIT_S = 20
+LIMIT_S = 10
 HIT = Hit(1, 0.5, "docs", "a/b.md", "A > B", 3, 7, "some <script>alert(1)</script> text", "00ff")
 RESULT = SearchResult([HIT], 2, 14, "a-model", took_ms=1.5)
 
@@ -75,10 +75,13 @@ def serving(surface=None, http="127.0.0.1:0", token="", **options):
     surface = surface or make_surface()
     server = Server(surface, http, token, **options)
     server.start()
+    client = Client(server, surface)
     try:
-        yield Client(server, surface)
+        yield client
     finally:
         server.stop(limit_s=1)
+        for stream in client.streams:
+            stream.close()
         assert not server.is_running
 
 
@@ -99,6 +102,7 @@ class Client:
         self.surface = surface
         self.host, _, port = server.url.removeprefix("http://").rpartition(":")
         self.port = int(port)
+        self.streams = []
 
     def connect(self):
         return http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=LIMIT_S)
@@ -129,7 +133,8 @@ class Client:
     def stream(self, path="/v1/events", headers=None):
         connection = self.connect()
         connection.request("GET", path, headers=headers or {})
-        return EventStream(connection)
+        self.streams.append(EventStream(connection))
+        return self.streams[-1]
 
 
 class EventStream:

@@ -52,6 +52,8 @@ def _endpoint(api: Api, by_method: Mapping[str, Route]) -> Callable[[Request], A
             return refusal_response(refusal)
         except ReindexError as error:
             return error_response(error)
+        except asyncio.CancelledError:  # the server's time to stop is over
+            return refusal_response(Refusal(503, "the daemon stops", "Ask again when it runs."))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception:

@@ -15,6 +15,7 @@ from reindex.http.problems import Refusal, refusal_response
 
 logger = logging.getLogger("reindex.http")
 
+HEAD_BYTES_MAX = 16_384
 REQUESTS_MAX = 256  # under way at a time, waiting ones and event streams included
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 SERVER = f"reindex/{__version__}"
@@ -69,6 +70,8 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        if _head_bytes(scope) > HEAD_BYTES_MAX:  # a parser sees a limit only where a head comes in parts
+            raise Refusal(431, f"a request's head may have {HEAD_BYTES_MAX} bytes", "Use POST with a body.")
         if self._hosts is not None and headers.get("host", "").lower() not in self._hosts:
             raise Refusal(
                 421, "this name is not the daemon's", "Use the address that `reindex status` shows."
@@ -97,6 +100,11 @@ def _names(address: Address) -> frozenset[str]:
     hosts = {"localhost", "127.0.0.1", "[::1]", address.host.lower(), address.ip.lower()}
     named = {f"[{host}]" if ":" in host and not host.startswith("[") else host for host in hosts}
     return frozenset({*named, *(f"{host}:{address.port}" for host in named)})
+
+
+def _head_bytes(scope: Scope) -> int:
+    target = len(scope["raw_path"]) + len(scope["query_string"])
+    return target + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def _is_same_site(headers: Headers) -> bool:

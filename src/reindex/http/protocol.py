@@ -5,7 +5,6 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CONNECTIONS_MAX = 512
-HEAD_BYTES_MAX = 16_384
 HEAD_S = 10.0  # from connecting, or from its first byte, until a request's head is whole
 WRITE_S = 20.0  # for a client to take what was written for it
 

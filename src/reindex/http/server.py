@@ -12,10 +12,12 @@ import uvicorn
 from reindex.http.address import check_address, listen
 from reindex.http.api import Api
 from reindex.http.application import build_application
-from reindex.http.protocol import HEAD_BYTES_MAX, TimedProtocol
+from reindex.http.guard import HEAD_BYTES_MAX
+from reindex.http.protocol import TimedProtocol
 from reindex.http.surface import Surface
 
 KEEP_ALIVE_S = 20
+_CUT_S = 1.0  # for what is cut off to end
 _JOIN_EXTRA_S = 5.0
 
 logger = logging.getLogger("reindex.http")
@@ -155,6 +157,16 @@ class _Uvicorn(uvicorn.Server):
         """Serve until `end`."""
         self._told_started()
         await self._is_ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What is cut off tells its client so; whatever is open after that is closed."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_CUT_S)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, TimedProtocol):
+                connection.transport.abort()
+        await asyncio.sleep(0)
 
     def end(self, limit_s: float) -> None:
         """Called on the loop. Streams end now, so that nothing waits for them."""

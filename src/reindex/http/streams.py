@@ -12,6 +12,7 @@ STREAMS_MAX = 32
 HEARTBEAT_S = 15.0
 _RETRY_MS = 2000
 _MEDIA = "text/event-stream"
+_HEADERS = {"Connection": "close", "X-Accel-Buffering": "no"}
 
 
 async def events(api: Api, call: Call) -> Response:
@@ -21,16 +22,15 @@ async def events(api: Api, call: Call) -> Response:
     if api.streams >= STREAMS_MAX:
         raise Refusal(503, f"{STREAMS_MAX} clients follow events already", "Ask for what you need instead.")
     last_id = call.values["last_event_id"] or call.request.headers.get("last-event-id")
-    found = _stream(api, str(last_id) if last_id else None)
-    return StreamingResponse(found, media_type=_MEDIA, headers={"X-Accel-Buffering": "no"})
+    position = api.surface.events.position(str(last_id) if last_id else None)  # before the first byte goes
+    return StreamingResponse(_stream(api, position), media_type=_MEDIA, headers=_HEADERS)
 
 
-async def _stream(api: Api, last_id: str | None) -> AsyncIterator[str]:
+async def _stream(api: Api, position: int | Missed) -> AsyncIterator[str]:
     events = api.surface.events
     api.streams += 1
     try:
         yield f"retry: {_RETRY_MS}\n\n"
-        position = events.position(last_id)
         if isinstance(position, Missed) or isinstance(events.after(position), Missed):
             position = _present(events)
             yield _notice(
