@@ -1,12 +1,18 @@
 """Folders for commands to run in."""
 
+import contextlib
+import io
 import shutil
+import sys
 
 import pytest
 
 from daemon_place import make_place
-from doubles import paragraphs
-from processes import CONFIG, ODD_NAMES, Place
+from doubles import HashEmbedder, paragraphs
+from processes import CONFIG, ODD_NAMES, Answer, Place
+from reindex.app import App
+from reindex.cli import main
+from stand_in import daemon_standing_in
 
 
 @pytest.fixture
@@ -48,3 +54,41 @@ def daemon_place(tmp_path):
     made = make_place(tmp_path / "a place's 100 %")
     yield made
     made.kill()
+
+
+@pytest.fixture
+def shell(place, monkeypatch):
+    """Runs commands inside this process, in a folder that is indexed."""
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setattr(main, "make_light", lambda: None)  # the other tests want LanceDB whole
+    monkeypatch.setattr(App, "embedder", lambda _, recipe, *__: HashEmbedder().for_recipe(recipe))
+    return Shell(place)
+
+
+class Shell:
+    def __init__(self, place):
+        self.place = place
+        self.data_dir = place.folder / ".reindex"
+
+    def run(self, *arguments):
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.MonkeyPatch.context() as m,
+        ):
+            m.setattr(sys, "argv", ["reindex", *arguments])
+            try:
+                main.main()
+            except SystemExit as ending:
+                code = int(ending.code or 0)
+        return Answer(code, out.getvalue(), err.getvalue())
+
+    def run_by_daemon_only(self, *arguments):
+        """Whatever is done here fails."""
+        with pytest.MonkeyPatch.context() as m:
+            m.setattr("reindex.app.App", None)
+            return self.run(*arguments)
+
+    def daemon(self, **how):
+        return daemon_standing_in(self.data_dir, **how)
