@@ -54,7 +54,7 @@ def run(
         environment=os.environ,
         log_file=log_path(settings.data_dir) if detached else None,
     )
-    from reindex.daemon.process import run as run_daemon  # type: ignore[import-not-found]
+    from reindex.daemon.process import run as run_daemon
 
     try:
         code = run_daemon(lambda: open_app(config, data_dir), __version__)

@@ -13,6 +13,7 @@ from reindex import __version__
 from reindex.cli import (
     config_commands,
     daemon_commands,
+    doctor_commands,
     generation_commands,
     index_commands,
     inspect_commands,
@@ -51,6 +52,7 @@ app.command()(daemon_commands.reload)
 app.command()(log_commands.logs)
 app.command()(pause_commands.pause)
 app.command()(pause_commands.resume)
+app.command()(doctor_commands.doctor)
 app.add_typer(config_commands.config_app, name="config")
 
 

@@ -211,6 +211,17 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}")
 
 
+def check_file(path: Path) -> None:
+    """Read a whole database for damage, beside whoever writes it. Raises CorruptDatabaseError, StoreError."""
+    database = ReadOnlyDatabase(path)
+    try:
+        answer = database.one("PRAGMA quick_check(1)")
+    finally:
+        database.close()
+    if answer != ("ok",):
+        raise CorruptDatabaseError(path, str(answer))
+
+
 def set_aside(path: Path, stamp: int) -> Path:
     """Move a damaged database, with its log, out of the way; return where it went."""
     aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
