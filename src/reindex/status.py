@@ -1,5 +1,6 @@
 """`status`: how the index stands against the disk right now."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reindex.app import App
@@ -45,34 +46,87 @@ def store_status(app: App) -> StoreStatus:
         now = app.clock.now()
         number = live.number if live is not None else None
         changes = find_changes(observation, ledger, number, accept_deletes=False, now=now)
-        documents, chunks = (0, 0)
-        if ledger is not None and live is not None:
-            documents, chunks = ledger.documents.totals(live.number)
         pending = _pending(changes)
-        reasons = (*_reasons(app, live, changes, pending), *_recipe_reason(app, ledger, live))
-        begun = ledger.generations.unfinished() if ledger is not None else None
-        begun_documents, begun_chunks = (0, 0)
-        if ledger is not None and begun is not None:
-            begun_documents, begun_chunks = ledger.documents.totals(begun.number)
-        tokens, usd = ledger.jobs.spend() if ledger is not None else (0, 0.0)
-        return StoreStatus(
+        return _status(
+            ledger,
             state=_state(app, live, changes),
-            reasons=reasons,
-            live=live,
-            building=begun,
-            building_documents=begun_documents,
-            building_chunks=begun_chunks,
-            documents=documents,
-            chunks=chunks,
+            reasons=(*_reasons(app, live, changes, pending), *_recipe_reason(app, ledger, live)),
             pending=len(pending),
             failures=_failures(changes, observation),
-            held=len(changes.held),
             holds=changes.holds,
             lag_s=_lag(observation, pending, now),
-            jobs=ledger.jobs.counts() if ledger is not None else dict.fromkeys(JobState, 0),
-            tokens_spent=tokens,
-            usd_spent=usd,
         )
+
+
+def recorded_status(
+    app: App, *, state: str, reasons: Sequence[str], pending: int, lag_s: float
+) -> StoreStatus:
+    """The same for one who knows what is pending, without a look at the disk: failures and holds are those of
+    the last pass.
+    """
+    with app.ledger() as ledger:
+        live = ledger.generations.live() if ledger is not None else None
+        failures = tuple(ledger.failures.all().values()) if ledger is not None else ()
+        holds = tuple(ledger.failures.holds()) if ledger is not None else ()
+        found = [*reasons, *_recipe_reason(app, ledger, live)]
+        if failures:
+            found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
+        found += [_held_reason(hold) for hold in holds]
+        if live is not None and not _has_table(app, live):
+            found.append("the table of the live generation is missing: it is made again")
+        is_well = state != "ready" or not (failures or holds)
+        return _status(
+            ledger,
+            state=state if is_well else "degraded",
+            reasons=tuple(found),
+            pending=pending,
+            failures=failures,
+            holds=holds,
+            lag_s=round(lag_s, 3),
+        )
+
+
+def _status(
+    ledger: Ledger | None,
+    *,
+    state: str,
+    reasons: tuple[str, ...],
+    pending: int,
+    failures: tuple[Failure, ...],
+    holds: tuple[Hold, ...],
+    lag_s: float,
+) -> StoreStatus:
+    """With what the ledger knows."""
+    live = begun = None
+    documents = chunks = begun_documents = begun_chunks = tokens = 0
+    usd = 0.0
+    jobs = dict.fromkeys(JobState, 0)
+    if ledger is not None:
+        live, begun = ledger.generations.live(), ledger.generations.unfinished()
+        jobs = ledger.jobs.counts()
+        tokens, usd = ledger.jobs.spend()
+    if ledger is not None and live is not None:
+        documents, chunks = ledger.documents.totals(live.number)
+    if ledger is not None and begun is not None:
+        begun_documents, begun_chunks = ledger.documents.totals(begun.number)
+    return StoreStatus(
+        state=state,
+        reasons=reasons,
+        live=live,
+        building=begun,
+        building_documents=begun_documents,
+        building_chunks=begun_chunks,
+        documents=documents,
+        chunks=chunks,
+        pending=pending,
+        failures=failures,
+        held=sum(hold.documents for hold in holds),
+        holds=holds,
+        lag_s=lag_s,
+        jobs=jobs,
+        tokens_spent=tokens,
+        usd_spent=usd,
+    )
 
 
 def _recipe_reason(app: App, ledger: Ledger | None, live: Generation | None) -> list[str]:
@@ -137,5 +191,9 @@ def _reasons(
         reasons.append(f"{len(changes.unreadable)} documents can't be read")
     if changes.plan.failed:
         reasons.append(f"{len(changes.plan.failed)} documents failed: `reindex jobs list` says why")
-    reasons += [f"source {hold.source!r}: deletions held, because {hold.reason}" for hold in changes.holds]
+    reasons += [_held_reason(hold) for hold in changes.holds]
     return tuple(reasons)
+
+
+def _held_reason(hold: Hold) -> str:
+    return f"source {hold.source!r}: {hold.documents} deletions held, because {hold.reason}"

@@ -11,5 +11,5 @@ def test_a_save_an_edit_and_a_deletion_are_found(kept):
     kept.until_equal()
     (house.docs / "a/b.md").unlink()
     kept.until_equal()
-    assert kept.condition.last_reconcile_s
+    assert kept.condition.reconciles == 1
     assert not house.embedder.paid_twice

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reindex import __version__
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, load, open_app
-from reindex.cli.output import iso, print_json, say, warn
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, load
+from reindex.cli.output import print_json, say, warn
+from reindex.cli.performing import open_place
 from reindex.errors import ConfigError, ExitCode, ReindexError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def run(
     from reindex.daemon.process import run as run_daemon
 
     try:
-        code = run_daemon(lambda: open_app(config, data_dir), __version__)
+        code = run_daemon(lambda: open_place(config, data_dir, json_output=False).open_app(), __version__)
     except ReindexError as error:
         if not detached:
             raise
@@ -174,6 +175,8 @@ def _stop(config: Path | None, data_dir: Path | None, *, kill: bool) -> Stopped:
 
 
 def _tell_started(started: Started, *, json_output: bool) -> None:
+    from reindex.objects import iso
+
     presence = started.presence
     if json_output:
         print_json(

@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 import typer
 
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, open_app
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption
 from reindex.cli.output import print_json, say
+from reindex.cli.performing import open_place
 from reindex.errors import ExitCode
 
 _COLOURS = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[31m"}
@@ -27,7 +28,7 @@ def doctor(
     from reindex.doctor.findings import State
 
     findings = []
-    for finding in examine(lambda: open_app(config, data_dir)):
+    for finding in examine(lambda: open_place(config, data_dir, json_output=json_output).open_app()):
         findings.append(finding)
         if not json_output:
             print(_mark(finding.state.value), end="")  # noqa: T201 (its colour is no text of others)

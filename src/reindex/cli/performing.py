@@ -87,10 +87,14 @@ class Place:
                 return Outcome(answer)
         if command.direct is None:
             raise NotRunningError("no daemon is running", "`reindex start` starts one.")
+        with closing(self.open_app()) as app:
+            return command.direct(app, progress)
+
+    def open_app(self) -> App:
+        """Everything that works here needs."""
         from reindex.app import App
 
-        with closing(App(self.settings, self.base_dir)) as app:
-            return command.direct(app, progress)
+        return App(self.settings, self.base_dir)
 
 
 def open_place(config: Path | None, data_dir: Path | None, *, json_output: bool, quiet: bool = True) -> Place:

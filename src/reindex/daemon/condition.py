@@ -23,10 +23,11 @@ class Reload:
 class Condition:
     """What the daemon knows of itself. Times are in seconds since the epoch, `_s` are durations.
 
-    `waiting` and `waiting_s` are of hints that no pass has taken yet; `planned` documents are those of the
-    pass that is under way, or failed last, of which `worked` are published, and `behind_since` (of the clock
-    that never jumps) when the oldest of them changed. `postponed` were being written. `watching` says why changes are found later than they could be. `failure` is
-    of the last pass, with what to do about it; "" when it went well.
+    `waiting` and `waiting_s` are of hints that no pass has taken yet. `planned` documents are those of the
+    pass that is under way, or failed last, `worked` the published ones of them; `behind_since` (by the clock
+    that never jumps) is when the oldest of them changed. `postponed` were being written. `watching` says why
+    changes are found later than they could be. `failure` is of the last pass, with what to do about it; ""
+    when it went well.
     """
 
     since: float = field(default_factory=time.time)
@@ -47,7 +48,8 @@ class Condition:
     overflows: int = 0
     passes: int = 0
     last_success_at: float | None = None
-    last_reconcile_s: float = 0.0
+    reconciles: int = 0
+    reconciles_s: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
     reload: Reload | None = None
     _beat: float = field(default_factory=time.monotonic)

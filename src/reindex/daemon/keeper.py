@@ -151,7 +151,8 @@ class Keeper:
             self._is_everything_due = False
             spread = 1 + random.uniform(-RECONCILE_SPREAD, RECONCILE_SPREAD)  # noqa: S311 (no secret)
             self._next_reconcile = time.monotonic() + app.settings.daemon.reconcile_s * spread
-            self._condition.last_reconcile_s = time.monotonic() - started
+            self._condition.reconciles += 1
+            self._condition.reconciles_s += time.monotonic() - started
         for name in report.postponed:
             watcher.hint(name.source, name.path, is_complete=False)
         self._succeeded(report, time.monotonic() - started)

@@ -1,0 +1,181 @@
+"""The daemon's process: announced, serving, kept fresh, told by signals, ended cleanly."""
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from reindex.app import App
+from reindex.daemon.commands import Commands
+from reindex.daemon.condition import Condition, Reload
+from reindex.daemon.keeper import Keeper
+from reindex.daemon.models import Models
+from reindex.daemon.notify import Notifier, watchdog_interval_s
+from reindex.daemon.surface import Shown, make_surface
+from reindex.errors import ConfigError, ExitCode, ReindexError
+from reindex.http.events import Events
+from reindex.http.server import Server
+from reindex.presence import Announcement, announce
+from reindex.serving import SearchService
+from reindex.tasks import Tasks
+
+LOOK_S = 5.0  # between two looks at how the parts are
+STARTING_LOOK_S = 0.02
+STOP_MARGIN_S = 0.5  # of what there is to stop in: to close what is open
+
+_log = logging.getLogger("reindex.daemon")
+
+
+def run(load: Callable[[], App], version: str) -> ExitCode:
+    """Be the daemon until SIGTERM or SIGINT; a second one ends it at once. SIGHUP has `load` read the
+    configuration anew. Raises ConfigError, LockedError, AddressError and DiskError while it starts.
+    """
+    app = load()
+    with ExitStack() as stack:
+        signals = stack.enter_context(_signals())
+        announcement = stack.enter_context(announce(app.data_dir, version, time.time()))
+        daemon = Daemon(load, app, version, announcement)
+        return daemon.run(signals)
+
+
+class Daemon:
+    """All parts of it. Belongs to the main thread."""
+
+    def __init__(self, load: Callable[[], App], app: App, version: str, announcement: Announcement) -> None:
+        """Takes the address. Raises ConfigError and AddressError."""
+        settings = app.settings.daemon
+        self._load = load
+        self._app = app
+        self._http = settings.http
+        self._announcement = announcement
+        self._notifier = Notifier.from_environment(os.environ)
+        self._condition = Condition()
+        self._events = Events()
+        self._tasks = Tasks(self._events.task_changed)
+        self._models = Models(app)
+        commands = Commands(self._condition)
+        self._keeper = Keeper(app, self._tasks, self._condition, commands.perform)
+        self._thread = threading.Thread(target=self._keeper.run, name="keeper", daemon=True)
+        self._server: Server | None = None
+        if settings.http:
+            self._server = self._make_server(version)
+            self._server.bind()
+
+    def run(self, signals: "Signals") -> ExitCode:
+        """Until a signal ends it, or a part of it is lost."""
+        self._thread.start()
+        try:
+            if self._server is not None:
+                self._announcement.change(url=self._server.start())
+            return self._look_after(signals)
+        finally:
+            self._stop(signals)
+
+    def _look_after(self, signals: "Signals") -> ExitCode:
+        watchdog_s = watchdog_interval_s(os.environ)
+        is_ready = False
+        while True:
+            for number in signals.wait(min(LOOK_S, watchdog_s or LOOK_S) if is_ready else STARTING_LOOK_S):
+                if number != signal.SIGHUP:
+                    return ExitCode.OK
+                self._reload()
+            if self._condition.is_ready and not is_ready:
+                is_ready = True
+                self._announcement.change(is_ready=True)
+                self._notifier.ready(self._condition.state)
+                _log.info("ready: %s", self._announcement.presence.url or "no HTTP")
+            if not self._thread.is_alive() or not (self._server is None or self._server.is_running):
+                _log.critical("a part of the daemon was lost: it ends, to be started anew")
+                return ExitCode.ERROR
+            if watchdog_s is not None and not self._condition.is_wedged:
+                self._notifier.watchdog()
+            self._models.close_if_idle(self._app.settings.daemon.model_idle_s)
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        error = ""
+        try:
+            app = self._load()
+            if (app.data_dir, app.settings.daemon.http) != (self._app.data_dir, self._http):
+                raise ConfigError("data_dir or [daemon] http is another", "`reindex restart` takes it.")
+        except ReindexError as failure:
+            error = f"{failure.message} ({failure.hint})" if failure.hint else failure.message
+            _log.error("the configuration was not reloaded: %s", error)
+        else:
+            self._app = app
+            self._models.take_over(app)
+            self._keeper.take_over(app)
+            _log.info("the configuration was reloaded")
+        self._condition.reload = Reload(time.time(), error)
+        self._notifier.ready(self._condition.state)
+
+    def _stop(self, signals: "Signals") -> None:
+        """What is under way ends at its next step, or is cut off: every commit is safe."""
+        limit_s = self._app.settings.daemon.stop_s
+        deadline = time.monotonic() + max(0.0, limit_s - STOP_MARGIN_S)
+        _log.info("stopping")
+        self._notifier.stopping()
+        signals.end_at_once()
+        self._keeper.stop()
+        if self._server is not None:
+            self._server.stop(min(2.0, limit_s))
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._models.close()
+        if self._thread.is_alive():
+            self._thread.join(STOP_MARGIN_S)
+        if self._thread.is_alive():
+            _log.warning("cut off: the next start goes on from the last commit")
+            logging.shutdown()
+            os._exit(ExitCode.OK)
+
+    def _make_server(self, version: str) -> Server:
+        settings = self._app.settings.daemon
+        service = SearchService(self._app.data_dir, self._models.query_embedder)
+        shown = Shown(lambda: self._app, self._condition, self._announcement, version)
+        return Server(
+            make_surface(shown, service, self._tasks, self._events),
+            settings.http,
+            settings.token,
+            searches_max=settings.searches_max,
+            on_stop=service.close,
+        )
+
+
+class Signals:
+    """Signals as they arrive, for a thread that waits for them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._ends_at_once = False
+
+    def wait(self, limit_s: float) -> Iterator[int]:
+        """Those that came within the limit."""
+        if self._poll.poll(limit_s * 1000):
+            yield from os.read(self._descriptor, 64)
+
+    def end_at_once(self) -> None:
+        """From now on, SIGTERM and SIGINT end the process: it is as safe as a crash."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: os._exit(128 + number))
+
+
+@contextmanager
+def _signals() -> Iterator[Signals]:
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda *_: None) for number in handled}
+    try:
+        yield Signals(reading)
+    finally:
+        signal.set_wakeup_fd(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
