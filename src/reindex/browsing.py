@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from reindex.app import App
 from reindex.core.comparing import Comparison, compare, mean
-from reindex.core.generations import Generation, GenerationState
+from reindex.core.generations import GenerationState
 from reindex.errors import ConfigError
 from reindex.rebuilding import answer_of, probes_of
 from reindex.search import SearchMode, SearchResult
+from reindex.stores.pointer import Published
 from reindex.stores.snapshot import Filter, Snapshot
 from reindex.switching import find_generation
 from reindex.writer import published_from
@@ -51,15 +52,16 @@ def compare_generations(app: App, first: int, second: int, questions: Sequence[s
     return Difference(mean([comparison.overlap for _, comparison in found]), found)
 
 
-def _snapshot(app: App, number: int) -> Snapshot:
-    return Snapshot.open(app.data_dir, published_from(_readable(app, number), 0.0))
-
-
-def _readable(app: App, number: int) -> Generation:
+def readable(app: App, number: int) -> Published:
+    """What a generation is to be read at. Raises ConfigError where there is none, or none that is whole."""
     with app.ledger() as ledger:
         found = find_generation(ledger.generations.all() if ledger is not None else [], number)
     if found.state not in _READABLE:
         raise ConfigError(
             f"generation {number} is {found.state} and can't be searched", "`reindex generations` lists them."
         )
-    return found
+    return published_from(found, 0.0)
+
+
+def _snapshot(app: App, number: int) -> Snapshot:
+    return Snapshot.open(app.data_dir, readable(app, number))

@@ -175,9 +175,9 @@ class Reader:
     def _cached_vector(self, recipe: Recipe, sent: str) -> Vector:
         """Query vectors are filed like any other text's, so that the same question needs no model twice."""
         key = embedding_key(recipe.space.fingerprint, sent)
-        found = cached_query_vector(self._data_dir, key, recipe.space.dimensions)
-        if found is not None:
-            return found
+        found = cached_query_vectors(self._data_dir, [key], recipe.space.dimensions)
+        if key in found:
+            return found[key]
         from reindex.vectors import check_vectors
 
         vector = self._embed_query(recipe, sent)
@@ -186,14 +186,16 @@ class Reader:
         return vector
 
 
-def cached_query_vector(data_dir: Path, key: EmbeddingKey, dimensions: int) -> Vector | None:
-    """A damaged cache costs a query its speed and nothing else."""
+def cached_query_vectors(
+    data_dir: Path, keys: Sequence[EmbeddingKey], dimensions: int
+) -> dict[EmbeddingKey, Vector]:
+    """Those that are on disk. A damaged cache costs a query its speed and nothing else."""
     with suppress(StoreError):
         cache = VectorCache.open_for_reading(data_dir)
         if cache is not None:
             with closing(cache):
-                return cache.get([key], dimensions).get(key)
-    return None
+                return cache.get(keys, dimensions)
+    return {}
 
 
 def remember_query_vectors(data_dir: Path, keys: Sequence[EmbeddingKey], vectors: Vectors) -> None:
