@@ -13,6 +13,7 @@ import pytest
 from reindex.errors import ConfigError, ExitCode
 from reindex.http.address import AddressError
 from reindex.http.server import Server
+from reindex.tasks import TaskReporting
 from serving import LIMIT_S, RESULT, Client, Searches, make_surface, serving, until
 
 
@@ -98,6 +99,29 @@ def test_the_address_is_free_again_at_once():
     for _ in range(3):
         with serving(http=address) as client:
             assert client.get("/livez").status == 200
+
+
+def test_another_server_goes_on_with_the_same_surface():
+    surface = make_surface()
+    numbers = []
+    for number in range(3):
+        with serving(surface) as client:
+            stream = client.stream()
+            surface.tasks.submit("sync", {})
+            task = surface.tasks.take()
+            told = TaskReporting(surface.tasks, task)
+            told.phase("embedding", 2, "chunks")
+            told.advance(1)
+            found = stream.next()[2]
+            while not found["progress"]["done"]:
+                found = stream.next()[2]
+            numbers.append(found["id"])
+            polled, answers = in_thread(client.get, f"/v1/tasks/{task.id}?wait=60")
+            until(lambda client=client: len(client.server._uvicorn.server_state.tasks) == 2)
+            told.advance(1)  # may still be untold when this server ends
+        polled.join(LIMIT_S)
+        assert answers[0].json["id"] == number + 1
+    assert numbers == [1, 2, 3]
 
 
 def test_what_belongs_to_the_loop_is_made_and_closed_on_it():

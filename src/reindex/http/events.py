@@ -111,6 +111,8 @@ class Events:
         """Listeners wait on this loop from now on."""
         with self._lock:
             self._loop, self._is_waking, self.is_closed = loop, False, False
+            self._news = asyncio.Event()  # one belongs to the loop that first waited for it
+            self._untold.clear()
 
     def close(self) -> None:
         """No more will come: every listener is woken to see it. Called on the loop."""
