@@ -217,6 +217,15 @@ def is_refused(client):
     return False
 
 
+def test_an_answer_is_sent_at_once_and_waits_for_no_acknowledgement():
+    with serving() as client, client.socket() as raw:
+        raw.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.recv(1)
+        (connection,) = client.server._uvicorn.server_state.connections
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_no_signal_handler_is_touched():
     import signal
 

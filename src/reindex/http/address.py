@@ -64,7 +64,9 @@ def check_address(http: str, token: str) -> Address:
 def listen(address: Address) -> tuple[socket.socket, Address]:
     """A socket that listens, and the address with its real port. Raises AddressError."""
     family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # By its protocol asyncio knows it for TCP, and sends small answers at once; they would wait 40 ms for an
+    # acknowledgement otherwise.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else no restart for a minute
         listener.bind((address.ip, address.port))
