@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 
 from reindex.http.events import Events
 from reindex.http.metrics import Numbers
@@ -17,6 +18,7 @@ from reindex.search import Hit, SearchResult
 from reindex.tasks import Tasks
 
 LIMIT_S = 10
+MEMBERS = {"type", "title", "status", "detail", "hint", "exit_code"}
 HIT = Hit(1, 0.5, "docs", "a/b.md", "A > B", 3, 7, "some <script>alert(1)</script> text", "00ff")
 RESULT = SearchResult([HIT], 2, 14, "a-model", took_ms=1.5)
 
@@ -167,3 +169,14 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.005)
+
+
+def refused(answer, status):
+    """A problem of that status: its object."""
+    assert answer.status == status, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json
+    assert problem.keys() == MEMBERS
+    assert (problem["status"], problem["title"]) == (status, HTTPStatus(status).phrase)
+    assert problem["detail"]
+    return problem
