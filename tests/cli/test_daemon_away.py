@@ -153,6 +153,25 @@ def test_a_daemon_that_ends_while_it_is_followed(shell, then, words):
     assert "run the command again" in hint
 
 
+@pytest.mark.parametrize(
+    ("arguments", "over"),
+    [
+        (("status",), None),
+        (("sync",), succeeded({})),
+        (("sync",), succeeded(SYNCED, exit_code=99)),
+        (("sync",), {"id": TASK}),
+    ],
+)
+def test_what_another_version_says_may_not_be_understood(shell, arguments, over):
+    with shell.daemon(version="9.9.9") as stand_in:
+        stand_in.answers["GET /v1/status"] = (200, {"state": "ready"})
+        stand_in.tells("/v1/sync", over)
+        answer = shell.run(*arguments)
+    assert answer.code == 1
+    assert "error: the answer of the daemon can't be understood: it is version 9.9.9" in answer.err
+    assert "`reindex restart`" in answer.err
+
+
 def test_another_version_is_said_and_no_hindrance(shell):
     with shell.daemon(version="9.9.9") as stand_in:
         stand_in.answers["GET /v1/jobs"] = (200, {"jobs": [], "dead_letters": []})

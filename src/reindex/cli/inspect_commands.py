@@ -15,7 +15,6 @@ from reindex.cli.connection import Request, question
 from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
 from reindex.cli.output import plural, printable, say
 from reindex.cli.performing import Command, open_place
-from reindex.locating import locate
 
 if TYPE_CHECKING:
     from reindex.app import App
@@ -95,6 +94,8 @@ def status(
         else:
             place.perform(overall)
         return
+    from reindex.locating import locate
+
     # a path is meant from where the command is given, which a daemon does not know
     document = str(locate({source.name: source.path for source in place.settings.sources}, path))
 

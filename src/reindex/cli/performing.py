@@ -14,7 +14,7 @@ import typer
 from reindex.cli.options import load
 from reindex.cli.output import print_json, warn
 from reindex.cli.progress import QuietProgress, make_progress
-from reindex.errors import ExitCode, NotRunningError
+from reindex.errors import ExitCode, NotRunningError, ReindexError
 
 if TYPE_CHECKING:
     from reindex.app import App
@@ -58,6 +58,20 @@ class Place:
         """Do it, and say what came of it. Raises ReindexError, and Exit with the code for an outcome that is
         not all well.
         """
+        try:
+            self._perform(command)
+        except (KeyError, TypeError, ValueError) as error:
+            from reindex.cli.remote import other_version
+
+            version = other_version(self.settings)
+            if version is None:
+                raise
+            raise ReindexError(
+                f"the answer of the daemon can't be understood: it is version {version}",
+                "`reindex restart` ends it and starts this version.",
+            ) from error
+
+    def _perform(self, command: Command) -> None:
         with closing(make_progress(quiet=self.is_quiet)) as progress:
             outcome = self._outcome(command, progress)
         for message in (*outcome.messages, *command.notes(outcome.result)):

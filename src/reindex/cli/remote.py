@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reindex import __version__
 from reindex.cli.connection import Connection, NoAnswerError, Request, UnreachableError
-from reindex.cli.following import follow
+from reindex.cli.following import InterruptedTaskError, follow
 from reindex.cli.output import warn
 from reindex.cli.progress import QuietProgress
 from reindex.errors import LockedError, ReindexError
@@ -48,7 +48,7 @@ def read(settings: Settings, request: Request) -> Object | None:
 def write(settings: Settings, request: Request, progress: QuietProgress) -> Outcome | None:
     """What a writing command came to in the daemon; None when there is none, and the lock is free to take.
 
-    Raises RefusedError, and LockedError when the daemon can't be asked.
+    Raises LockedError when the daemon can't be asked, and what `follow` raises.
     """
     waiting = _Waiting(settings.data_dir)
     said: int | None = None
@@ -67,8 +67,18 @@ def write(settings: Settings, request: Request, progress: QuietProgress) -> Outc
                 f"the daemon (process {daemon.pid}, {daemon.url}) was asked and did not answer: {error}",
                 "`reindex status` shows how it stands; run the command again.",
             ) from error
+        except KeyboardInterrupt:
+            raise InterruptedTaskError(
+                "the daemon was asked, and may go on", "`reindex status` shows how the index stands."
+            ) from None
         return follow(connection, answer.checked(), progress)
     return None
+
+
+def other_version(settings: Settings) -> str | None:
+    """The version of a daemon that is there and is not this one."""
+    daemon = find_daemon(settings.data_dir)
+    return None if daemon is None or daemon.version == __version__ else daemon.version
 
 
 class _Waiting:
