@@ -201,6 +201,14 @@ def test_a_problem_is_an_error(shell, arguments, problem, code):
     assert answer.err == "error: no generation 9\nhint: Look.\n"
 
 
+def test_no_news_are_missed_between_two_questions(shell):
+    with shell.daemon() as stand_in:
+        stand_in.tells("/v1/sync", task(revision=4), task(revision=9), succeeded(SYNCED))
+        assert shell.run("sync").code == 0
+    since = [dict(asked.query)["since"] for asked in stand_in.seen if asked.method == "GET"]
+    assert since == ["4", "9"]
+
+
 def test_progress_and_messages_come_once_and_in_order(shell, monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     embedding = {"phase": "embedding", "unit": "tokens", "total": 200, "documents": 1, "chunks": 5}

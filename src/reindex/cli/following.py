@@ -32,7 +32,7 @@ def follow(connection: Connection, task: dict[str, Any], progress: QuietProgress
         last = task
         while not shown.show(last):
             time.sleep(min(_PAUSE_MAX_S, _PAUSE_SHARE * (time.monotonic() - begun)))
-            last = _next(connection, task)
+            last = _next(connection, last)
     except KeyboardInterrupt:
         raise InterruptedTaskError(
             f"task {task['id']} goes on in the daemon", "`reindex status` shows how the index stands."
@@ -44,8 +44,11 @@ def follow(connection: Connection, task: dict[str, Any], progress: QuietProgress
 
 
 def _next(connection: Connection, task: dict[str, Any]) -> dict[str, Any]:
-    """The task as it is now, when there is news of it."""
-    request = Request(f"/v1/tasks/{task['id']}", (("wait", f"{POLL_WAIT_S:g}"),))
+    """The task as it is now, when there is news of it since it was as given."""
+    query: list[tuple[str, object]] = [("wait", f"{POLL_WAIT_S:g}")]
+    if "revision" in task:
+        query.append(("since", task["revision"]))
+    request = Request(f"/v1/tasks/{task['id']}", query)
     try:
         answer = connection.ask(request, _ANSWER_S)
     except UnreachableError as error:
