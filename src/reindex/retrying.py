@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from reindex.core.jobs import JobState
-from reindex.errors import ConfigError
+from reindex.core.jobs import JobState, no_such_job
 from reindex.writer import Writer
 
 
@@ -29,8 +28,3 @@ def retry(writer: Writer, name: str | None) -> RetryReport:
     for job in failed:
         ledger.jobs.change_state(job.number, JobState.CANCELLED, writer.clock.now(), "retried by hand")
     return RetryReport(len(failures), len(failed))
-
-
-def no_such_job(name: str) -> ConfigError:
-    """For whoever names one that is not there."""
-    return ConfigError(f"there is no job {name}", "`reindex jobs list` shows them.")

@@ -73,6 +73,16 @@ def test_a_reader_says_the_same(shell, arguments, asks, options):
         assert (asked.query if asked.method == "GET" else asked.body) == options
 
 
+@pytest.mark.parametrize("name", ["x/y", "7/cancel", "d", "", "..", "9" * 30, NOT_UTF8])
+def test_what_is_no_name_of_a_job_goes_nowhere(shell, name):
+    with shell.daemon() as stand_in:
+        for verb in ("show", "retry"):
+            answer = shell.run("jobs", verb, name)
+            assert (answer.code, answer.out) == (2, "")
+            assert answer.err.startswith("error: there is no job ")
+    assert stand_in.seen == []
+
+
 def test_what_an_answer_lacks_is_said(shell):
     found = shell.run("query", "lantern", "--mode", "text", "--json").json
     found |= {"degraded": True, "degraded_reason": "no model", "behind": {"documents": 1, "age_s": 5.4}}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -11,6 +11,7 @@ from reindex.cli.connection import Request, order
 from reindex.cli.options import ConfigOption, DataDirOption, JsonOption
 from reindex.cli.output import say
 from reindex.cli.performing import Command, open_place
+from reindex.core.jobs import no_such_job
 
 if TYPE_CHECKING:
     from reindex.app import App
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 jobs_app = typer.Typer(help="Jobs, and documents that failed (dead letters).", rich_markup_mode=None)
 
 _JOBS_SHOWN = 50
+_NAME = re.compile("d?[0-9]{1,18}")
 
 
 @jobs_app.callback(invoke_without_command=True)
@@ -63,7 +65,6 @@ def jobs_show(
 
     def direct(app: App, _: Progress) -> Outcome:
         from reindex.objects import job_object
-        from reindex.retrying import no_such_job
         from reindex.tasks import Outcome
 
         with app.ledger() as ledger:
@@ -72,8 +73,9 @@ def jobs_show(
             raise no_such_job(number)
         return Outcome(value)
 
+    _check(number)
     place = open_place(config, data_dir, json_output=json_output)
-    place.perform(Command(direct, Request(f"/v1/jobs/{_quoted(number)}"), _say_job))
+    place.perform(Command(direct, Request(f"/v1/jobs/{number}"), _say_job))
 
 
 @jobs_app.command("retry")
@@ -92,13 +94,17 @@ def jobs_retry(
         with app.writer("jobs retry", progress.warn) as writer:
             return retry_outcome(retry(writer, number))
 
-    path = "/v1/jobs/retry" if number is None else f"/v1/jobs/{_quoted(number)}/retry"
+    if number is not None:
+        _check(number)
+    path = "/v1/jobs/retry" if number is None else f"/v1/jobs/{number}/retry"
     place = open_place(config, data_dir, json_output=json_output)
     place.perform(Command(direct, order(path), _say_retried))
 
 
-def _quoted(number: str) -> str:
-    return quote(number, safe="", errors="surrogateescape")
+def _check(number: str) -> None:
+    """What can't be one is no part of an address either. Raises ConfigError."""
+    if not _NAME.fullmatch(number):
+        raise no_such_job(number)
 
 
 def _say_jobs(value: Object) -> None:

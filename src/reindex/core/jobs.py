@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reindex.errors import ConfigError
+
 
 class Lane(StrEnum):
     """The ways a text reaches a model."""
@@ -54,3 +56,8 @@ class Job:
 def check_transition(before: JobState, after: JobState) -> None:
     """A transition that the table does not hold is a bug."""
     assert after in TRANSITIONS[before], f"a {before} job can't become {after}"
+
+
+def no_such_job(name: str) -> ConfigError:
+    """For whoever names a job ("7") or a dead letter ("d3") that is not there."""
+    return ConfigError(f"there is no job {name}", "`reindex jobs list` shows them.")
