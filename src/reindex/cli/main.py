@@ -21,6 +21,7 @@ from reindex.cli import (
     log_commands,
     pause_commands,
     rebuild_commands,
+    service_commands,
 )
 from reindex.cli.output import warn
 from reindex.errors import ExitCode, ReindexError
@@ -53,6 +54,7 @@ app.command()(log_commands.logs)
 app.command()(pause_commands.pause)
 app.command()(pause_commands.resume)
 app.command()(doctor_commands.doctor)
+app.command("install-service")(service_commands.install_service)
 app.add_typer(config_commands.config_app, name="config")
 
 
