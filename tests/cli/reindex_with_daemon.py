@@ -38,7 +38,11 @@ def run(load, version):
     signals = {signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     log = logging.getLogger("reindex.daemon")
-    log.info("the stand-in begins in %s", os.getcwd(), extra={"key": os.environ.get("OPENAI_API_KEY")})
+    log.info(
+        "the stand-in begins in %s",
+        os.getcwd(),
+        extra={"key": os.environ.get("OPENAI_API_KEY"), "manager": os.environ.get("NOTIFY_SOCKET")},
+    )
     if how == "fail":
         raise ReindexError("127.0.0.1:7700 is in use", "Choose another [daemon] http.")
     if how == "die":
@@ -67,6 +71,7 @@ def run(load, version):
                 except ConfigError as error:
                     RELOAD.update(at=time.time(), ok=False, error=error.message)
                 log.info("reloaded")
+                log.debug("a detail")
 
 
 stand_in = ModuleType("reindex.daemon.process")

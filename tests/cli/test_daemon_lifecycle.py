@@ -116,7 +116,7 @@ def test_a_daemon_can_be_stopped_whatever_became_of_its_configuration(daemon_pla
     [
         ("fail", "error: 127.0.0.1:7700 is in use\nhint: Choose another [daemon] http.\n"),
         ("die", "SIGABRT"),
-        ("bug", "nobody caught this"),
+        ("bug", "AssertionError: a bug"),
     ],
 )
 def test_the_error_of_a_daemon_that_does_not_start_is_told(daemon_place, how, words):
@@ -213,6 +213,27 @@ def test_reload_without_http_says_that_it_was_sent(daemon_place):
     sent = daemon_place.run("reload", "--json")
     assert (sent.code, sent.json["ok"]) == (0, None)
     wait_until(lambda: '"reloaded"' in daemon_place.log.read_text(), "the daemon to have reloaded")
+
+
+def test_a_reload_changes_what_is_logged(daemon_place):
+    daemon_place.environment["DAEMON_HTTP"] = "1"
+    daemon_place.run("start")
+    daemon_place.run("reload")
+    assert "a detail" not in daemon_place.log.read_text()
+    with (daemon_place.folder / "config.toml").open("a") as file:
+        file.write('[daemon]\nlog_level = "debug"\n')
+    daemon_place.run("reload")
+    wait_until(lambda: "a detail" in daemon_place.log.read_text(), "the line that only debug has")
+
+
+def test_a_manager_that_waits_for_the_command_is_not_told_by_the_daemon(daemon_place):
+    paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), "nowhere"]))
+    daemon_place.environment |= {"NOTIFY_SOCKET": "/run/manager", "PYTHONPATH": paths}
+    assert daemon_place.run("start").code == 0
+    assert '"manager": null' in daemon_place.log.read_text()
+    environment = Path(f"/proc/{daemon_place.presence.pid}/environ").read_bytes().split(b"\0")
+    (told,) = [each.decode() for each in environment if each.startswith(b"PYTHONPATH=")]
+    assert told.endswith(str(daemon_place.folder / "nowhere")), "another folder is its own"
 
 
 def test_the_key_is_not_in_the_log(daemon_place):

@@ -17,6 +17,7 @@ from reindex.cli.performing import open_place
 from reindex.errors import ConfigError, ExitCode, ReindexError
 
 if TYPE_CHECKING:
+    from reindex.app import App
     from reindex.daemon.starting import Started
     from reindex.daemon.stopping import Stopped
     from reindex.presence import Presence
@@ -49,7 +50,7 @@ def run(
 
     config, data_dir = _absolute(config, data_dir)
     settings = load(config, data_dir).settings
-    set_up_logging(
+    telemetry = set_up_logging(
         settings.daemon.log_level,
         secrets_of(settings),
         environment=os.environ,
@@ -57,8 +58,13 @@ def run(
     )
     from reindex.daemon.process import run as run_daemon
 
+    def load_anew() -> App:
+        app = open_place(config, data_dir, json_output=False).open_app()
+        telemetry.change(app.settings.daemon.log_level, secrets_of(app.settings))
+        return app
+
     try:
-        code = run_daemon(lambda: open_place(config, data_dir, json_output=False).open_app(), __version__)
+        code = run_daemon(load_anew, __version__)
     except ReindexError as error:
         if not detached:
             raise

@@ -20,6 +20,7 @@ SAY_EVERY_S = 10.0
 END_LIMIT_S = 5.0
 _LAST_WORDS_BYTES_MAX = 65536
 _LAST_WORDS_LINES_MAX = 20
+_OF_OUR_MANAGER = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"})
 
 
 class StartError(ReindexError):
@@ -94,7 +95,7 @@ def _spawn(command: Sequence[str], log: Path) -> tuple[subprocess.Popen[bytes], 
             stdout=descriptor,
             stderr=descriptor,
             cwd="/",
-            env=_absolute(os.environ),
+            env=_its_environment(os.environ),
             start_new_session=True,
         )
     finally:
@@ -102,13 +103,13 @@ def _spawn(command: Sequence[str], log: Path) -> tuple[subprocess.Popen[bytes], 
     return process, position
 
 
-def _absolute(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process in another folder: module paths are meant from here."""
-    paths = environment.get("PYTHONPATH")
-    if not paths:
-        return dict(environment)
-    absolute = [os.path.abspath(each) for each in paths.split(os.pathsep) if each]  # noqa: PTH100
-    return {**environment, "PYTHONPATH": os.pathsep.join(absolute)}
+def _its_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Module paths are meant from here, and a service manager that waits for us does not wait for it."""
+    kept = {name: value for name, value in environment.items() if name not in _OF_OUR_MANAGER}
+    paths = [each for each in kept.pop("PYTHONPATH", "").split(os.pathsep) if each]
+    if paths:
+        kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths))
+    return kept
 
 
 def _wait_for_own(
@@ -181,8 +182,8 @@ def _ended(code: int, log: Path, position: int) -> StartError:
 
 
 def _last_words(log: Path, position: int) -> tuple[str, str]:
-    """Why it ended, by what it wrote since `position`: its last error and the hint with it, or the last lines
-    that are no log lines (a traceback).
+    """Why it ended, by what it wrote since `position`: its last error (of an exception the last line) and the
+    hint with it, or the last lines that are no log lines.
     """
     try:
         with log.open("rb") as file:
@@ -196,7 +197,8 @@ def _last_words(log: Path, position: int) -> tuple[str, str]:
         try:
             value = json.loads(line)
             if value["level"] in {"critical", "error"}:
-                return str(value["message"]), str(value.get("hint", ""))
+                cause = str(value.get("exception", "")).rpartition("\n")[2]
+                return ": ".join(filter(None, (str(value["message"]), cause))), str(value.get("hint", ""))
         except (ValueError, KeyError, TypeError):
             plain.append(line)
     return "\n".join(reversed(plain[:_LAST_WORDS_LINES_MAX])), ""
