@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from doubles import hash_vectors
 from reindex.app import App
 from reindex.cli.main import main
-from reindex.daemon.models import Models
 from reindex.embedding import CANARY_TEXT
 
 
@@ -36,6 +35,5 @@ class LoggingLane:
 
 
 App.embedder = lambda self, recipe, *_: LoggingLane(recipe.space.dimensions)
-Models.query_embedder = lambda self, recipe: LoggingLane(recipe.space.dimensions)
 if __name__ == "__main__":
     main()

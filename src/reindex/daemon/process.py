@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from reindex.app import App
 from reindex.daemon.commands import Commands
@@ -134,7 +135,7 @@ class Daemon:
 
     def _make_server(self, version: str) -> Server:
         settings = self._app.settings.daemon
-        service = SearchService(self._app.data_dir, self._models.query_embedder)
+        service = SearchService(replace(self._app, embedder_for=self._models.query_embedder))
         shown = Shown(lambda: self._app, self._condition, self._announcement, version)
         return Server(
             make_surface(shown, service, self._tasks, self._events),
