@@ -1,7 +1,7 @@
 """The words of the product as values: documents, revisions, chunks, vectors, generations."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, NewType
@@ -46,6 +46,17 @@ def lies_in(name: DocumentName, places: Places) -> bool:
     while above and above not in paths:
         above = above.rpartition("/")[0]
     return bool(above)
+
+
+def outermost(paths: Iterable[str]) -> frozenset[str]:
+    """These places without those that lie in others."""
+    kept: list[str] = []
+    for path in sorted(set(paths), key=lambda path: path.replace("/", "\0")):  # what is below follows it
+        if path == "":
+            return WHOLE
+        if not (kept and path.startswith(kept[-1] + "/")):
+            kept.append(path)
+    return frozenset(kept)
 
 
 class FileStat(NamedTuple):

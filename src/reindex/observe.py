@@ -13,10 +13,11 @@ from reindex.errors import UnstableFileError
 from reindex.model import DocumentName, FileStat, Places, Revision, lies_in
 from reindex.ports import Clock
 from reindex.sources.files import FileContent, FileSource, RootState, Scan
-from reindex.stores.file_rows import FileRows, SeenFile
+from reindex.stores.file_rows import FileIdentity, FileRows, SeenFile, identity_of
 
 UNSTABLE_ATTEMPTS = 4
 UNSTABLE_WAIT_S = 0.05  # doubled after each attempt
+UNSTABLE_LOOK_S = 1.0  # that one look waits for all of them: many files that grow must not hold up the rest
 
 
 @dataclass(slots=True)
@@ -24,7 +25,8 @@ class Observation:
     """What one look at all sources found.
 
     `revisions` are the documents that could be read. `unreadable` says why others could not; `unstable` were
-    being written. `looks` are new stats worth remembering; `gone` are remembered files that are no more.
+    being written. `looks` are new stats worth remembering; `gone` are remembered files that are no more;
+    `touched` are files that were found changed or gone, and may have other names.
     Of what lies outside `places` nothing is known; None: everything was looked at.
     """
 
@@ -34,6 +36,7 @@ class Observation:
     unstable: set[DocumentName] = field(default_factory=set)
     looks: dict[DocumentName, SeenFile] = field(default_factory=dict)
     gone: list[DocumentName] = field(default_factory=list)
+    touched: set[FileIdentity] = field(default_factory=set)
     scans: dict[str, Scan] = field(default_factory=dict)
     places: Places | None = None
 
@@ -59,13 +62,16 @@ def observe(
     read_all: bool = False,
     places: Places | None = None,
     entering: Callable[[str, str], None] = lambda _, __: None,
+    writing: frozenset[DocumentName] = frozenset(),
 ) -> Observation:
     """Scan every source, or only these places, and find each document's revision there.
 
     `files` are the remembered looks (None: there are none). `read_all` trusts no stat. `advance` is told of
-    every file that had to be read, `entering` of (source, folder) right before a folder is listed.
+    every file that had to be read, `entering` of (source, folder) right before a folder is listed. `writing`
+    are known to be half written: they are not even read.
     """
     observation = Observation(places=places)
+    patience = Patience()
     for source in sources:
         if places is not None and source.name not in places:
             continue
@@ -73,28 +79,20 @@ def observe(
         scan = source.scan(paths, partial(entering, source.name))
         observation.scans[source.name] = scan
         known = files.of_source(source.name, paths) if files is not None else {}
-        _look_at_files(source, scan, {} if read_all else known, observation, clock, advance)
+        seen = {} if read_all else known
+        _look_at_files(source, scan, seen, observation, clock, advance, writing, patience)
         if scan.root_state is RootState.OK:
-            unknown = _unknown_folders(scan)
-            observation.gone += [
-                DocumentName(source.name, path)
-                for path in known
-                if path not in scan.files and not _is_below(path, unknown)
-            ]
+            _find_gone(scan, known, observation)
     return observation
 
 
 def other_names(observation: Observation, files: FileRows) -> set[DocumentName]:
-    """The other names of files that were found changed: what was written by one name was written by all, and
-    nobody is told of the others.
+    """The other names of files that were found changed or gone: what was written by one name was written by
+    all, and nobody is told of the others.
     """
-    changed = [
-        look.stat
-        for name, look in observation.looks.items()
-        if name.path in observation.scans[name.source].linked
-    ]
-    names = {name for stat in changed for name in files.other_names(stat)}
-    return {name for name in names if not observation.covers(name)}
+    if not observation.touched:
+        return set()
+    return {name for name in files.names_of(observation.touched) if not observation.covers(name)}
 
 
 def changed_between(before: Observation, after: Observation) -> set[DocumentName]:
@@ -104,13 +102,23 @@ def changed_between(before: Observation, after: Observation) -> set[DocumentName
     return changed | before.unstable | after.unstable
 
 
-def read_when_quiet(source: FileSource, path: str) -> FileContent:
+class Patience:
+    """How much longer a look waits for files that are being written."""
+
+    def __init__(self) -> None:
+        self.left_s = UNSTABLE_LOOK_S
+
+
+def read_when_quiet(source: FileSource, path: str, patience: Patience) -> FileContent:
     """Read a file, a few times over if it is being written. Raises UnstableFileError when it stays so."""
     wait_s = UNSTABLE_WAIT_S
     for _ in range(UNSTABLE_ATTEMPTS - 1):
         try:
             return source.read(path)
         except UnstableFileError:
+            if patience.left_s < wait_s:
+                raise
+            patience.left_s -= wait_s
             time.sleep(wait_s)
             wait_s *= 2
     return source.read(path)
@@ -123,27 +131,39 @@ def _look_at_files(
     observation: Observation,
     clock: Clock,
     advance: Callable[[int], None],
+    writing: frozenset[DocumentName],
+    patience: Patience,
 ) -> None:
     for path, stat in scan.files.items():
         name = DocumentName(source.name, path)
+        if name in writing:
+            observation.unstable.add(name)
+            continue
         seen = known.get(path)
         if seen is not None and seen.stat == stat and not is_racy(stat, seen.observed_ns):
             observation.revisions[name] = seen.revision
             observation.stats[name] = stat
         else:
-            _read_one(source, name, seen, observation, clock)
+            _read_one(source, name, seen, observation, clock, patience)
             advance(1)
+            if name in observation.looks and path in scan.linked:
+                observation.touched.add(identity_of(observation.looks[name].stat))
     for problem in scan.unreadable:
         if not problem.is_directory:
             observation.unreadable[DocumentName(source.name, problem.path)] = problem.reason
 
 
 def _read_one(
-    source: FileSource, name: DocumentName, seen: SeenFile | None, observation: Observation, clock: Clock
+    source: FileSource,
+    name: DocumentName,
+    seen: SeenFile | None,
+    observation: Observation,
+    clock: Clock,
+    patience: Patience,
 ) -> None:
     observed_ns = clock.now_ns()
     try:
-        found = read_when_quiet(source, name.path)
+        found = read_when_quiet(source, name.path, patience)
     except FileNotFoundError:
         return  # gone since the scan: as if it had never been there
     except UnstableFileError:
@@ -156,6 +176,14 @@ def _read_one(
         look = SeenFile(found.stat, observed_ns, found.revision)
         if seen is None or seen.stat != look.stat or is_racy(seen.stat, seen.observed_ns):
             observation.looks[name] = look
+
+
+def _find_gone(scan: Scan, known: Mapping[str, SeenFile], observation: Observation) -> None:
+    unknown = tuple(problem.path + "/" for problem in scan.unreadable if problem.is_directory)
+    for path, seen in known.items():
+        if path not in scan.files and not (unknown and path.startswith(unknown)):
+            observation.gone.append(DocumentName(scan.source, path))
+            observation.touched.add(identity_of(seen.stat))
 
 
 def unknown_documents(scan: Scan, recorded: Sequence[DocumentName]) -> dict[DocumentName, str]:
@@ -171,11 +199,3 @@ def unknown_documents(scan: Scan, recorded: Sequence[DocumentName]) -> dict[Docu
         for name in below or [DocumentName(scan.source, problem.path)]:
             found[name] = reason
     return found
-
-
-def _unknown_folders(scan: Scan) -> tuple[str, ...]:
-    return tuple(problem.path + "/" for problem in scan.unreadable if problem.is_directory)
-
-
-def _is_below(path: str, folders: tuple[str, ...]) -> bool:
-    return bool(folders) and path.startswith(folders)

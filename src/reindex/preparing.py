@@ -9,7 +9,7 @@ from reindex.core.layout import DocumentLayout, layout_of
 from reindex.core.text import ChunkLimits, Tokenizer, chunk_document
 from reindex.errors import ConfigError, ParseError, UnstableFileError
 from reindex.model import Chunk, DocumentName, Revision
-from reindex.observe import read_when_quiet
+from reindex.observe import Patience, read_when_quiet
 from reindex.parsers.process import ParserProcess
 from reindex.ports import Clock
 from reindex.sources.files import FileSource
@@ -69,7 +69,7 @@ class Preparer:
         """
         parser = document_parser(name)
         try:
-            found = read_when_quiet(self._sources[name.source], name.path)
+            found = read_when_quiet(self._sources[name.source], name.path, Patience())
         except (FileNotFoundError, UnstableFileError):
             return None
         except OSError as error:

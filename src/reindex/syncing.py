@@ -11,7 +11,7 @@ from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
 from reindex.errors import ConfigError, ModelError
 from reindex.maintenance import tidy_jobs
-from reindex.model import WHOLE, Places
+from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.observe import Observation, observe, other_names
 from reindex.passes import PassContext, serve_pass
 from reindex.recovery import recover
@@ -25,12 +25,13 @@ from reindex.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What of the sources a pass looks at (None: everything), and whom it tells of each folder right before
-    it is listed, as (source, folder).
+    """What of the sources a pass looks at (None: everything), whom it tells of each folder right before it is
+    listed, as (source, folder), and what is known to be half written and must not be read yet.
     """
 
     places: Places | None = None
     entering: Callable[[str, str], None] = lambda _, __: None
+    writing: frozenset[DocumentName] = frozenset()
 
 
 EVERYTHING = Look()
@@ -97,7 +98,9 @@ def _observe(context: PassContext, writer: Writer, look: Look) -> Observation:
 
     def seen(places: Places | None) -> Observation:
         advance = context.progress.advance
-        return observe(sources, files, clock, advance, places=places, entering=look.entering)
+        return observe(
+            sources, files, clock, advance, places=places, entering=look.entering, writing=look.writing
+        )
 
     observation = seen(look.places)
     if look.places is None:
@@ -108,7 +111,7 @@ def _observe(context: PassContext, writer: Writer, look: Look) -> Observation:
     wider = {source: set(paths) for source, paths in look.places.items()}
     for name in others:
         wider.setdefault(name.source, set()).add(name.path)
-    return seen({source: frozenset(paths) for source, paths in wider.items()})
+    return seen({source: outermost(paths) for source, paths in wider.items()})
 
 
 def unfinished_notice(begun: Generation) -> str:

@@ -2,7 +2,7 @@
 end.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -35,48 +35,62 @@ class Settling(Generic[P]):
         """`settle_s`: how long a single saved file has to be quiet."""
         self._settle_s = settle_s
         self._waiting: dict[P, _Unsettled] = {}  # in the order of their first events
+        self._open = 0  # of them are not complete
         self._last = self._last_complete = float("-inf")
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def waiting(self) -> list[P]:
+    def __contains__(self, path: P) -> bool:
+        return path in self._waiting
+
+    def __iter__(self) -> Iterator[P]:
         """The oldest first."""
-        return list(self._waiting)
+        return iter(self._waiting)
+
+    @property
+    def is_burst(self) -> bool:
+        """Whether so many wait that they are taken together, or not yet."""
+        return len(self._waiting) > FEW
 
     def oldest(self) -> float | None:
         """When the first thing was heard of the path that waits longest."""
         return next(iter(self._waiting.values())).first if self._waiting else None
 
+    def open_paths(self) -> list[P]:
+        """Those that may be half written."""
+        return [path for path, heard in self._waiting.items() if not heard.is_complete] if self._open else []
+
     def hear(self, path: P, now: float, *, is_complete: bool | None) -> None:
         """Something happened to it; with None, something that does not say whether it is complete."""
         known = self._waiting.get(path)
+        was_open = known is not None and not known.is_complete
         if known is None:
             known = self._waiting[path] = _Unsettled(now, now, is_complete is not False)
         else:
             known.last = now
             if is_complete is not None:
                 known.is_complete = is_complete
-        self._last = now
+        self._open += (not known.is_complete) - was_open
         if known.is_complete:
-            self._last_complete = now
+            self._last = self._last_complete = now
+        elif not was_open:  # one that is written for long must not hold up the others
+            self._last = now
 
     def due_at(self) -> float | None:
         """When there will be something to take, if nothing more is heard; None where nothing waits."""
-        oldest = self.oldest()
-        if oldest is None:
+        if not self._waiting:
             return None
-        if len(self._waiting) > FEW:
-            return min(self._last + self._burst_quiet_s, oldest + WAIT_MAX_S)
-        return min(map(self._settled_at, self._waiting.values()))
+        if not self.is_burst:
+            return min(map(self._settled_at, self._waiting.values()))
+        if self._open < len(self._waiting):
+            return self._burst_settled_at()
+        return max(self._burst_settled_at(), min(map(_open_until, self._waiting.values())))
 
     def take(self, now: float) -> list[P]:
         """Those that are quiet by now; of a burst all that are complete, or none. They are forgotten here."""
-        oldest = self.oldest()
-        if oldest is None:
-            return []
-        if len(self._waiting) > FEW:
-            if now < min(self._last + self._burst_quiet_s, oldest + WAIT_MAX_S):
+        if self.is_burst:
+            if now < self._burst_settled_at():
                 return []
             waiting = self._waiting.items()
             taken = [path for path, heard in waiting if heard.is_complete or now >= _open_until(heard)]
@@ -88,17 +102,20 @@ class Settling(Generic[P]):
     def forget(self, paths: Iterable[P]) -> None:
         """These are looked after otherwise."""
         for path in list(paths):
-            self._waiting.pop(path, None)
+            heard = self._waiting.pop(path, None)
+            self._open -= heard is not None and not heard.is_complete
 
-    @property
-    def _burst_quiet_s(self) -> float:
+    def _burst_settled_at(self) -> float:
         least, most = BURST_QUIET_S
-        return least + (most - least) * min(1.0, len(self._waiting) / BURST_LARGE)
+        quiet_s = least + (most - least) * min(1.0, len(self._waiting) / BURST_LARGE)
+        first = next(iter(self._waiting.values())).first
+        return min(self._last + quiet_s, first + WAIT_MAX_S)
 
     def _settled_at(self, heard: _Unsettled) -> float:
         if not heard.is_complete:
             return _open_until(heard)
-        return min(self._last_complete + self._settle_s, heard.last + max(self._settle_s, FEW_WAIT_MAX_S))
+        alone = heard.last + max(self._settle_s, FEW_WAIT_MAX_S)
+        return min(self._last_complete + self._settle_s, alone, heard.first + WAIT_MAX_S)
 
 
 def _open_until(heard: _Unsettled) -> float:

@@ -15,7 +15,7 @@ from reindex.app import App
 from reindex.daemon.condition import Condition
 from reindex.daemon.underway import Stopping, Underway
 from reindex.errors import ReindexError, StoreError
-from reindex.model import WHOLE, DocumentName, Places
+from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
 from reindex.stores.failure_rows import Failure
@@ -26,6 +26,7 @@ from reindex.writer import Writer
 TICK_S = 10.0  # at least so often it looks around
 BACKOFF_S = (1.0, 60.0)  # after a pass that failed as a whole, doubled each time
 RETRY_S = (5.0, 3600.0)  # of one document that failed and may do better, doubled each time
+BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 RECONCILE_SPREAD = 0.1  # several daemons of a machine need not look at everything at the same moment
 
 _log = logging.getLogger("reindex.daemon")
@@ -90,11 +91,11 @@ class Keeper:
         self._app, self._next_app = self._next_app or self._app, None
 
     def _turn(self, app: App, watcher: Watcher) -> None:
-        watcher.wait(self._rest_s())
+        watcher.wait(self._rest_s(), is_taking=self._is_working)
         self._listen(watcher)
         while (task := self._tasks.take()) is not None:
             self._work_off(app, watcher, task)
-        if self._condition.is_paused or time.monotonic() < self._not_before or self._are_stores_doubtful:
+        if not self._is_working or self._are_stores_doubtful:
             return
         oldest_s = watcher.oldest_s()
         places = self._due(app, watcher)
@@ -102,6 +103,10 @@ class Keeper:
             if self._condition.behind_since is None and (oldest_s or not self._condition.is_ready):
                 self._condition.behind_since = time.monotonic() - oldest_s
             self._pass(app, watcher, places)
+
+    @property
+    def _is_working(self) -> bool:
+        return not self._condition.is_paused and time.monotonic() >= self._not_before
 
     def _rest_s(self) -> float:
         """How long there is nothing to do, if nothing is heard."""
@@ -123,12 +128,16 @@ class Keeper:
         """Where to look now; None is everywhere."""
         now = time.monotonic()
         places = dict(watcher.take())
+        is_reconcile_due = now >= self._next_reconcile
+        if is_reconcile_due and watcher.is_in_burst:  # it would take half of it
+            is_reconcile_due, self._next_reconcile = False, now + BURST_REST_S
         is_everywhere = all(places.get(source.name) == WHOLE for source in app.settings.sources)
-        if self._is_everything_due or now >= self._next_reconcile or is_everywhere:
+        if self._is_everything_due or is_reconcile_due or is_everywhere:
+            watcher.take_everything()
             return None
-        for name, at in self._retries.items():
-            if now >= at:
-                places[name.source] = places.get(name.source, frozenset()) | {name.path}
+        for name in [name for name, at in self._retries.items() if now >= at]:
+            places[name.source] = outermost({*places.get(name.source, ()), name.path})
+            self._retries[name] = now + RETRY_S[0]
         return places
 
     def _pass(self, app: App, watcher: Watcher, places: Places | None) -> None:
@@ -137,7 +146,8 @@ class Keeper:
         progress = self._underway(watcher)
         try:
             with self._open_writer(app) as writer:
-                report = sync_with(app, writer, progress, look=Look(places, watcher.entering))
+                look = Look(places, watcher.entering, watcher.being_written())
+                report = sync_with(app, writer, progress, look=look)
                 failures = writer.ledger.failures.all()
         except ReindexError as error:
             self._is_everything_due = True
@@ -146,7 +156,7 @@ class Keeper:
                 raise  # the stores are opened anew, which mends what can be mended
             self._failed(error)
             return
-        self._retries = _retries(failures, app.clock.now())
+        self._retries = _retries(failures, app.clock.now(), tried=self._retries)
         if places is None:
             self._is_everything_due = False
             spread = 1 + random.uniform(-RECONCILE_SPREAD, RECONCILE_SPREAD)  # noqa: S311 (no secret)
@@ -228,12 +238,20 @@ class Keeper:
             watcher.wake()
 
 
-def _retries(failures: dict[DocumentName, Failure], now: float) -> dict[DocumentName, float]:
-    """When to look again at documents that may do better, by the clock that never jumps."""
+def _retries(
+    failures: dict[DocumentName, Failure], now: float, tried: dict[DocumentName, float]
+) -> dict[DocumentName, float]:
+    """When to look again at documents that may do better, by the clock that never jumps. One that was tried
+    just now and left no trace (it is being written) has its time from `tried`.
+    """
     least, most = RETRY_S
     steady = time.monotonic()
-    return {
-        name: steady + max(0.0, failure.at + min(most, least * 2 ** min(failure.attempts - 1, 30)) - now)
-        for name, failure in failures.items()
-        if not failure.permanent
-    }
+    found = {}
+    for name, failure in failures.items():
+        if not failure.permanent:
+            pause_s = min(most, least * 2 ** min(failure.attempts - 1, 30))
+            rest_s = min(
+                pause_s, max(0.0, failure.at + pause_s - now)
+            )  # the wall clock may have been set back
+            found[name] = max(steady + rest_s, tried.get(name, 0.0))
+    return found

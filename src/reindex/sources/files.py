@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from reindex.errors import ConfigError, UnstableFileError
 from reindex.model import FileStat, Revision
-from reindex.sources.ignore import Ignored, IgnoreRules
+from reindex.sources.ignore import IGNORE_FILES, Ignored, IgnoreRules
 from reindex.sources.walk import OPEN_FLAGS, Problem, Tree, file_stat, read_at_most
 
 _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -135,6 +135,11 @@ class FileSource:
         root = self._resolve_root()
         _, _, found = _look_at_root(root)
         return None if found is None else RootIdentity(root, *found)
+
+    def may_concern(self, path: str) -> bool:
+        """Whether a file of this name can be a document, or an ignore file. Says so without a look at it."""
+        name = path.rpartition("/")[2]
+        return name in IGNORE_FILES or not self._rules.not_wanted(name, path)
 
     def explain(self, path: str) -> Ignored | None:
         """The rule by which a scan leaves `path` out (or a folder above it); None if it would be indexed.

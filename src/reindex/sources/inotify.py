@@ -14,6 +14,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from watchdog.observers.inotify_c import (
@@ -70,19 +71,30 @@ class Inotify:
         """`told` is called, from that thread, when there is something to take. Raises OSError where there can
         be no instance (EMFILE: the limit fs.inotify.max_user_instances).
         """
-        self._descriptor = inotify_init()
-        if self._descriptor == -1:
-            raise _last_error("inotify")
-        os.set_inheritable(self._descriptor, False)
-        os.set_blocking(self._descriptor, False)
+        with ExitStack() as opened:
+            self._mounts = opened.enter_context(open(_MOUNTS, "rb"))  # noqa: PTH123 (poll tells of changes)
+            self._descriptor = inotify_init()
+            if self._descriptor == -1:
+                raise _last_error("inotify")
+            opened.callback(os.close, self._descriptor)
+            os.set_inheritable(self._descriptor, False)
+            os.set_blocking(self._descriptor, False)
+            self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+            opened.callback(os.close, self._wake_read)
+            opened.callback(os.close, self._wake_write)
+            self._opened = opened.pop_all()
         self._told = told
         self._buffers: deque[bytes] = deque()
         self._queued_bytes = 0
         self._lock = threading.Lock()
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
         self.mounts_changed = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="inotify", daemon=True)
         self._thread.start()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the queue is being emptied: nothing more is heard otherwise."""
+        return self._thread.is_alive()
 
     def watch(self, folder: str) -> int:
         """Set a watch on a folder, or find the one that it has. Raises OSError (ENOSPC: the limit
@@ -98,37 +110,34 @@ class Inotify:
         inotify_rm_watch(self._descriptor, WatchDescriptor(watch))
 
     def take(self) -> Iterator[RawEvent]:
-        """All events so far, in their order."""
-        while True:
-            with self._lock:
-                if not self._buffers:
-                    return
-                buffer = self._buffers.popleft()
-                self._queued_bytes -= len(buffer)
+        """All events so far, in their order; not those that come meanwhile, which may be without end."""
+        with self._lock:
+            buffers = list(self._buffers)
+            self._buffers.clear()
+            self._queued_bytes = 0
+        for buffer in buffers:
             yield from _parse(buffer)
 
     def close(self) -> None:
         """End the thread and give up every watch."""
         os.write(self._wake_write, b"!")
         self._thread.join()
-        for descriptor in (self._descriptor, self._wake_read, self._wake_write):
-            os.close(descriptor)
+        self._opened.close()
 
     def _drain(self) -> None:
         poller = select.poll()
         poller.register(self._descriptor, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
-        with open(_MOUNTS, "rb") as mounts:  # noqa: PTH123 (for poll: its descriptor tells of changes)
-            poller.register(mounts, select.POLLPRI)
-            while True:
-                ready = {descriptor for descriptor, _ in poller.poll()}
-                if self._wake_read in ready:
-                    return
-                if mounts.fileno() in ready:
-                    self.mounts_changed.set()
-                if self._descriptor in ready:
-                    self._read()
-                self._told()
+        poller.register(self._mounts, select.POLLPRI)
+        while True:
+            ready = {descriptor for descriptor, _ in poller.poll()}
+            if self._wake_read in ready:
+                return
+            if self._mounts.fileno() in ready:
+                self.mounts_changed.set()
+            if self._descriptor in ready:
+                self._read()
+            self._told()
 
     def _read(self) -> None:
         try:

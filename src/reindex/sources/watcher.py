@@ -12,20 +12,20 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from reindex.core.settling import Settling
-from reindex.model import WHOLE, Places
+from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.sources import inotify
-from reindex.sources.files import FileSource, RootIdentity
+from reindex.sources.files import FileSource
 from reindex.sources.ignore import IGNORE_FILES
-from reindex.sources.mounts import file_system_of, tells_of_changes
+from reindex.sources.roots import Roots
 from reindex.sources.watches import Key, Watches
 
 HINTS_MAX = 100_000  # more paths than these are looked at by looking at everything
-PLACES_MAX = 500  # of one source in one pass: above it, one look at all of it is quicker
-ROOTS_EVERY_S = 5.0  # a source's folder may be renamed, or another put in its place, without a sound
-CLOCK_STEP_S = 2.0  # a jump of the wall clock, or a sleep of the machine
+PLACES_MAX = 500  # of one source in one pass: above it, their folders are looked at
+LOCKED_MAX_S = 60.0  # so long a burst waits for version control to be done; a lock may be left from a crash
+LOCKED_EVERY_S = 0.1
 
 _COMPLETE = inotify.CLOSED | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DELETED
-_SELF = inotify.SELF_DELETED | inotify.SELF_MOVED
+_SELF = inotify.SELF_DELETED | inotify.SELF_MOVED | inotify.ATTRIBUTES
 
 
 class Watcher:
@@ -35,16 +35,15 @@ class Watcher:
         """Watches nothing yet: the first scan of everything sets the watches, through `entering`."""
         self._sources = dict(sources)
         self._poll_s = poll_s
-        self._settling: Settling[Key] = Settling(settle_s)
-        self._doubted: set[str] = set()
+        self._settling: Settling[Key] = Settling(settle_s)  # (source, "") stands for all of it: a doubt
+        self._deaf: set[str] = set()  # sources whose table of watches may be wrong as well
         self._heard = threading.Event()
         self._watches = Watches(self._heard.set)
-        self._roots: dict[str, RootIdentity | None] = {}
-        self._silent: dict[str, str] = {}  # source -> the file system that tells of nothing
-        self._next_roots = self._next_poll = time.monotonic()
-        self._clocks = _clocks()
+        self._roots = Roots(self._sources)
+        self._next_poll = time.monotonic()
+        self._locked_until = self._next_lock_look = 0.0
         self.overflows = 0
-        self._look_at_roots()
+        self._look_at_roots(time.monotonic())
 
     @property
     def watches(self) -> int:
@@ -54,17 +53,30 @@ class Watcher:
     @property
     def waiting(self) -> int:
         """Paths that something was heard of and that were not taken yet."""
-        return len(self._settling) + len(self._doubted)
+        return len(self._settling)
+
+    @property
+    def is_in_burst(self) -> bool:
+        """Whether so much is going on that a look at everything had better wait."""
+        return self._settling.is_burst
 
     def oldest_s(self) -> float:
         """For how long the one that waits longest has waited, in seconds; 0 without one."""
         oldest = self._settling.oldest()
         return 0.0 if oldest is None else time.monotonic() - oldest
 
+    def being_written(self) -> frozenset[DocumentName]:
+        """What may be half written now: a look that comes by for another reason had better not read it."""
+        return frozenset(DocumentName(*key) for key in self._settling.open_paths())
+
     def troubles(self) -> list[str]:
         """Why changes are found later than they could be, each with what to do about it."""
-        polled = [f"source {name!r} is on {kind}: it is polled" for name, kind in self._silent.items()]
-        return [*polled, *self._watches.troubles(self._poll_s)]
+        silent = self._roots.silent.items()
+        why = f"which does not tell of all changes: it is polled every {self._poll_s:g} s"
+        return [
+            *(f"source {name!r} is on {kind}, {why}" for name, kind in silent),
+            *self._watches.troubles(self._poll_s),
+        ]
 
     def close(self) -> None:
         """Give up every watch."""
@@ -76,18 +88,17 @@ class Watcher:
 
     def entering(self, source: str, folder: str) -> None:
         """A scan is about to list this folder."""
-        identity = self._roots.get(source)
-        if identity is not None:
-            self._watches.add((source, folder), f"{identity.path}/{folder}".rstrip("/") or "/")
+        root = self._roots.path(source)
+        if root is not None:
+            self._watches.add((source, folder), f"{root}/{folder}".rstrip("/") or "/")
 
-    def wait(self, limit_s: float) -> None:
-        """Until something is heard, something that was heard is due, or so long."""
+    def wait(self, limit_s: float, *, is_taking: bool = True) -> None:
+        """Until something is heard, or so long; if it is going to be taken, until it is due."""
         now = time.monotonic()
-        due_at = self._settling.due_at()
-        moments = [now + limit_s, self._next_roots, *([] if due_at is None else [due_at])]
-        if self._is_polling:
-            moments.append(self._next_poll)
-        self._heard.wait(max(0.0, 0.0 if self._doubted else min(moments) - now))
+        moments = [now + limit_s, self._roots.next_look]
+        if is_taking:
+            moments += [at for at in (self._due_at(now), self._next_poll_at()) if at is not None]
+        self._heard.wait(max(0.0, min(moments) - now))
 
     def listen(self) -> None:
         """Take in what the kernel told since."""
@@ -95,66 +106,90 @@ class Watcher:
         now = time.monotonic()
         for event in self._watches.take():
             self._hear(event, now)
-        if self._watches.take_mounts_changed() or self._clocks_jumped():
+        if self._watches.take_mounts_changed():
+            self._roots.doubt(self._roots.remounted())
+        if self._roots.has_clock_jumped():
             self.doubt()
-        if now >= self._next_roots:
-            self._look_at_roots()
+        if now >= self._roots.next_look:
+            self._look_at_roots(now)
         if len(self._settling) > HINTS_MAX:
-            self.doubt()
+            self._doubt_lost(now)
 
     def take(self) -> Places:
         """The places that are quiet by now; the whole of a source that is in doubt, or is polled."""
         now = time.monotonic()
+        if self._is_held(now):
+            return {}
         places: dict[str, set[str]] = defaultdict(set)
         for source, path in self._settling.take(now):
             folder, _, name = path.rpartition("/")
             places[source].add(folder if name in IGNORE_FILES else path)
         for source, folder in self._polled(now):
             places[source].add(folder)
-        doubted, self._doubted = self._doubted, set()
-        for source, paths in places.items():
-            if len(paths) > PLACES_MAX:
-                doubted.add(source)
-        found = {source: _outermost(paths) for source, paths in places.items()}
-        return found | dict.fromkeys(doubted, WHOLE)
+        found = {source: _few(paths) for source, paths in places.items()}
+        for source in [source for source in self._deaf if found.get(source) == WHOLE]:
+            self._listen_anew(source)
+        return found
+
+    def take_everything(self) -> None:
+        """Everything is about to be looked at: what is complete is part of that."""
+        is_open = set(self._settling.open_paths())
+        self._settling.forget([key for key in self._settling if key not in is_open or not key[1]])
+        for source in list(self._deaf):
+            self._listen_anew(source)
+        self._next_poll = time.monotonic() + self._poll_s
 
     def hint(self, source: str, path: str, *, is_complete: bool | None = None) -> None:
-        """Look at this again soon, as if something had been heard of it."""
-        self._settling.hear((source, path), time.monotonic(), is_complete=is_complete)
+        """Look at this again soon, as if something had been heard of it; if something was, that decides."""
+        if (source, path) not in self._settling:
+            self._settling.hear((source, path), time.monotonic(), is_complete=is_complete)
 
     def doubt(self, sources: Iterable[str] | None = None) -> None:
         """Anything may have been missed of these (None: of all): they are looked at whole, and what was heard
         is part of it.
         """
-        doubted = set(self._sources if sources is None else sources)
-        self._doubted |= doubted
-        self._settling.forget([key for key in self._settling.waiting() if key[0] in doubted])
+        self._doubt(set(self._sources if sources is None else sources), time.monotonic(), is_complete=True)
+
+    def _doubt(self, sources: set[str], now: float, *, is_complete: bool) -> None:
+        self._settling.forget([key for key in self._settling if key[0] in sources])
+        for source in sources:
+            self._settling.hear((source, ""), now, is_complete=is_complete)
+
+    def _doubt_lost(self, now: float) -> None:
+        """Events were lost, or are too many. The burst is taken when it is over."""
+        self._deaf |= self._sources.keys()
+        self._doubt(set(self._sources), now, is_complete=False)
+
+    def _listen_anew(self, source: str) -> None:
+        """The scan that comes sets every watch again: folders went elsewhere, and nobody told."""
+        self._deaf.discard(source)
+        self._watches.forget_below((source, ""))
 
     def _hear(self, event: inotify.RawEvent, now: float) -> None:
-        if event.mask & (inotify.OVERFLOWN | inotify.UNMOUNTED):
-            self.overflows += bool(event.mask & inotify.OVERFLOWN)
-            self.doubt()
+        if event.mask & inotify.OVERFLOWN:
+            self.overflows += 1
+            self._doubt_lost(now)
             return
+        keys = self._watches.keys(event.watch)
         if event.mask & inotify.WATCH_GONE:
             self._watches.drop(event.watch)
-            return
-        for source, folder in self._watches.keys(event.watch):
+        for source, folder in keys:
             if event.name:
                 self._hear_of((source, f"{folder}/{event.name}" if folder else event.name), event.mask, now)
-            elif event.mask & _SELF and not folder:
-                self._next_roots = now  # the source's own folder
+            elif event.mask & (_SELF | inotify.UNMOUNTED | inotify.WATCH_GONE) and not folder:
+                self._roots.doubt([source])
 
     def _hear_of(self, key: Key, mask: int, now: float) -> None:
-        if key[0] in self._doubted:
-            return
-        if mask & inotify.FOLDER:
-            if mask & inotify.MOVED_FROM:
-                self._watches.forget_below(key)
-            if mask & inotify.CREATED:
-                self._enter(key, now)
-                return
-        is_complete = None if mask & inotify.ATTRIBUTES else bool(mask & (_COMPLETE | inotify.FOLDER))
-        self._settling.hear(key, now, is_complete=is_complete)
+        source, path = key
+        if mask & inotify.FOLDER and mask & inotify.MOVED_FROM:
+            self._watches.forget_below(key)
+        if (source, "") in self._settling:
+            self._settling.hear((source, ""), now, is_complete=None)
+        elif mask & inotify.FOLDER and mask & inotify.CREATED:
+            self._enter(key, now)
+        elif mask & inotify.FOLDER or self._sources[source].may_concern(path):
+            is_complete = None if mask & inotify.ATTRIBUTES else bool(mask & (_COMPLETE | inotify.FOLDER))
+            self._settling.hear(key, now, is_complete=is_complete)
 
     def _enter(self, key: Key, now: float) -> None:
         """A folder was made: watch it at once. What is in it already may still be being written."""
@@ -165,24 +200,32 @@ class Watcher:
         for problem in scan.unreadable:
             self._settling.hear((source, problem.path), now, is_complete=True)
 
-    def _look_at_roots(self) -> None:
+    def _look_at_roots(self, now: float) -> None:
         """Whether each source's folder is still the one that is watched."""
-        self._next_roots = time.monotonic() + ROOTS_EVERY_S
-        for name, source in self._sources.items():
-            identity = source.root_identity()
-            if name in self._roots and identity == self._roots[name]:
-                continue
-            self._roots[name] = identity
-            self._watches.forget_below((name, ""))
-            self.doubt([name])
-            kind = file_system_of(identity.path) if identity is not None else ""
-            self._silent.pop(name, None)
-            if not tells_of_changes(kind):
-                self._silent[name] = kind
+        changed = self._roots.look(now)
+        for source in changed:
+            self._listen_anew(source)
+        if changed:
+            self.doubt(changed)
 
-    @property
-    def _is_polling(self) -> bool:
-        return bool(self._silent or self._watches.unwatched or not self._watches.are_possible)
+    def _due_at(self, now: float) -> float | None:
+        due_at = self._settling.due_at()
+        if due_at is not None and now < self._locked_until:
+            return max(due_at, self._next_lock_look)
+        return due_at
+
+    def _is_held(self, now: float) -> bool:
+        """Version control is writing a working tree: what it writes is taken when it is done."""
+        if not (self._settling.is_burst and self._roots.are_locked({source for source, _ in self._settling})):
+            self._locked_until = 0.0
+            return False
+        self._locked_until = self._locked_until or now + LOCKED_MAX_S
+        self._next_lock_look = now + LOCKED_EVERY_S
+        return now < self._locked_until
+
+    def _next_poll_at(self) -> float | None:
+        is_polling = self._roots.silent or self._watches.unwatched or not self._watches.are_possible
+        return self._next_poll if is_polling else None
 
     def _polled(self, now: float) -> Iterable[Key]:
         if now < self._next_poll:
@@ -190,26 +233,11 @@ class Watcher:
         self._next_poll = now + self._poll_s
         if not self._watches.are_possible:
             return [(source, "") for source in self._sources]
-        return [*((source, "") for source in self._silent), *self._watches.unwatched]
-
-    def _clocks_jumped(self) -> bool:
-        before, self._clocks = self._clocks, _clocks()
-        return any(abs(a - b) > CLOCK_STEP_S for a, b in zip(before, self._clocks, strict=True))
+        return [*((source, "") for source in self._roots.silent), *self._watches.take_unwatched()]
 
 
-def _clocks() -> tuple[float, float]:
-    """What wall clock and boot clock are ahead of the one that never jumps and sleeps with the machine."""
-    steady = time.monotonic()
-    boot = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else steady
-    return time.time() - steady, boot - steady
-
-
-def _outermost(paths: set[str]) -> frozenset[str]:
-    """Without those that lie below others."""
-    if "" in paths:
-        return WHOLE
-    kept: list[str] = []
-    for path in sorted(paths, key=lambda path: path.replace("/", "\0")):  # what is below a folder follows it
-        if not (kept and path.startswith(kept[-1] + "/")):
-            kept.append(path)
-    return frozenset(kept)
+def _few(paths: set[str]) -> frozenset[str]:
+    """The outermost of these places, or rather the folders that they are in, if they are many."""
+    while len(paths) > PLACES_MAX:
+        paths = {path.rpartition("/")[0] for path in paths}
+    return outermost(paths)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from reindex.sources.inotify import Inotify, RawEvent
@@ -24,6 +25,7 @@ class Watches:
         self._keys: dict[int, list[Key]] = {}
         self._numbers: dict[Key, int] = {}
         self.unwatched: dict[Key, int] = {}  # folder -> errno
+        self._polled: dict[Key, int] = {}  # the same of those that are being looked at
         self._impossible = 0
         self._inotify: Inotify | None = None
         try:
@@ -37,18 +39,16 @@ class Watches:
     @property
     def are_possible(self) -> bool:
         """Whether the kernel gave an instance."""
-        return self._inotify is not None
+        return self._inotify is not None and self._inotify.is_listening
 
     def troubles(self, poll_s: float) -> list[str]:
         """What is not watched, why, and what to do."""
-        if self._impossible:
-            return [f"nothing can be watched, all is polled every {poll_s:g} s: {_reason(self._impossible)}"]
-        by_errno: dict[int, int] = {}
-        for number in self.unwatched.values():
-            by_errno[number] = by_errno.get(number, 0) + 1
+        if not self.are_possible:
+            reason = _reason(self._impossible or errno.EIO)
+            return [f"nothing can be watched, all is polled every {poll_s:g} s: {reason}"]
         return [
             f"{count} folders can't be watched and are polled every {poll_s:g} s: {_reason(number)}"
-            for number, count in by_errno.items()
+            for number, count in Counter({**self._polled, **self.unwatched}.values()).items()
         ]
 
     def close(self) -> None:
@@ -67,12 +67,18 @@ class Watches:
         self._inotify.mounts_changed.clear()
         return True
 
+    def take_unwatched(self) -> list[Key]:
+        """The folders to poll now: the scan of them finds out anew which can't be watched."""
+        self._polled, self.unwatched = self.unwatched, {}
+        return list(self._polled)
+
     def keys(self, number: int) -> list[Key]:
         """The folders that a watch stands for: several, where sources lie in each other."""
         return list(self._keys.get(number, ()))
 
     def add(self, key: Key, folder: str) -> None:
         """Watch a folder, wherever it was before."""
+        self._polled.pop(key, None)
         if self._inotify is None:
             return
         try:
@@ -96,6 +102,7 @@ class Watches:
     def forget_below(self, key: Key) -> None:
         """A folder went elsewhere: what happens in it is not ours, and would be heard under its old name."""
         for found in list(_below(key, (*self._numbers, *self.unwatched))):
+            self._polled.pop(found, None)
             self._remove(found)
 
     def _remove(self, key: Key) -> None:

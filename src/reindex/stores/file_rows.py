@@ -1,11 +1,15 @@
 """What was last seen on disk: a stat, when it was taken, and the revision that was read then."""
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from reindex.model import DocumentName, FileStat, Revision
 from reindex.stores.sqlite import Database, Row
+
+FileIdentity = tuple[int, int]
+"""(device, inode): the same for all names of a file."""
 
 _EVERYTHING = (b"", b"\xff" * 4097)  # no path is so long
 
@@ -37,14 +41,16 @@ class FileRows:
             )
         }
 
-    def other_names(self, stat: FileStat) -> list[DocumentName]:
-        """The names under which a file was seen. Reads all rows: few files have more than one."""
+    def names_of(self, files: Collection[FileIdentity]) -> list[DocumentName]:
+        """All names under which these files were seen. Reads all rows, once."""
+        inodes = json.dumps([_signed(inode) for _, inode in files])
         return [
             DocumentName(row[0], os.fsdecode(row[1]))
             for row in self._database.rows(
-                "SELECT source, path FROM files WHERE ino = ? AND dev = ?",
-                (_signed(stat.ino), _signed(stat.dev)),
+                "SELECT source, path, dev, ino FROM files WHERE ino IN (SELECT value FROM json_each(?))",
+                (inodes,),
             )
+            if (_unsigned(row[2]), _unsigned(row[3])) in files
         ]
 
     def record(self, seen: Mapping[DocumentName, SeenFile], gone: Iterable[DocumentName]) -> None:
@@ -84,6 +90,11 @@ def ranges_of(paths: Iterable[str] | None) -> list[tuple[bytes, bytes]]:
         found.append((path, path + b"\0"))  # no path holds a zero: itself alone
         found.append((path + b"/", path + b"0"))  # "0" follows "/"
     return found
+
+
+def identity_of(stat: FileStat) -> FileIdentity:
+    """Which file it is, by whatever name."""
+    return stat.dev, stat.ino
 
 
 def name_key(name: DocumentName) -> tuple[str, bytes]:
