@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from reindex.errors import DiskError, LockedError
@@ -35,6 +35,9 @@ class Presence:
     since: float
     is_ready: bool = False
     started_ticks: int = 0
+
+
+_FIELDS = tuple(each.name for each in fields(Presence))  # another version's note may have more
 
 
 class Announcement:
@@ -150,8 +153,9 @@ def _write(descriptor: int, presence: Presence) -> None:
 
 def _read(descriptor: int) -> Presence | None:
     try:
-        return Presence(**json.loads(os.pread(descriptor, _NOTE_BYTES_MAX, 0)))
-    except (ValueError, TypeError):  # being written, or by another version
+        note = json.loads(os.pread(descriptor, _NOTE_BYTES_MAX, 0))
+        return Presence(**{name: note[name] for name in _FIELDS if name in note})
+    except (ValueError, TypeError):  # being written
         return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-NOT_SETTINGS = frozenset({"REINDEX_CONFIG"})
+NOT_SETTINGS = frozenset({"REINDEX_CONFIG", "REINDEX_TOKEN"})
 """Environment variables that begin with REINDEX_ and are no settings. Any other unknown one is an error."""
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from reindex.core.generations import Behind
 from reindex.http.commands import COMMANDS
-from reindex.http.objects import search_object
 from reindex.http.routes import ROUTES
 from reindex.http.surface import Health, SearchRequest
+from reindex.objects import query_object
 from reindex.search import SearchMode
 from reindex.tasks import Outcome, TaskState
 from serving import HIT, RESULT, Searches, make_surface, serving, until
@@ -103,7 +103,7 @@ def test_a_search_takes_the_same_options_by_get_and_post(client):
 
 
 def test_an_answer_without_the_model_says_why_and_one_behind_by_how_much():
-    found = search_object(replace(RESULT, degraded="no model", behind=Behind(7, 0.0)))
+    found = query_object(replace(RESULT, degraded="no model", behind=Behind(7, 0.0)))
     assert (found["degraded"], found["degraded_reason"], found["behind"]["documents"]) == (
         True,
         "no model",

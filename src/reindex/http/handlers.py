@@ -8,9 +8,10 @@ from starlette.responses import Response
 from reindex.errors import ExitCode
 from reindex.http.api import Api, Call
 from reindex.http.metrics import CONTENT_TYPE
-from reindex.http.objects import json_response, search_object, task_object
+from reindex.http.objects import json_response, task_object
 from reindex.http.problems import Refusal
 from reindex.http.surface import Health, SearchRequest
+from reindex.objects import query_object
 from reindex.search import SearchMode
 from reindex.tasks import Task
 
@@ -27,7 +28,7 @@ async def search(api: Api, call: Call) -> Response:
         path_prefix=str(path_prefix) if path_prefix is not None else None,
         generation=call.number("generation") if generation is not None else None,
     )
-    return json_response(search_object(await api.searching.search(request)))
+    return json_response(query_object(await api.searching.search(request)))
 
 
 async def status(api: Api, call: Call) -> Response:
