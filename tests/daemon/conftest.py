@@ -7,9 +7,13 @@ from dataclasses import replace
 import pytest
 
 from doubles import House
+from reindex import changes
+from reindex.core import guard, settling
+from reindex.daemon import keeper
 from reindex.daemon.condition import Condition
 from reindex.daemon.keeper import Keeper
 from reindex.settings import DaemonSettings
+from reindex.sources import inotify, roots
 from reindex.tasks import Tasks
 
 LIMIT_S = 60.0
@@ -53,6 +57,51 @@ class Kept:
     def until_equal(self, limit_s=LIMIT_S):
         """Until the index equals the disk. It is not asked to look: what is missed stays missed."""
         self.until(lambda: self.is_idle and self.house.verify().ok, limit_s)
+
+
+class LossyQueue:
+    """The kernel's queue of events, which runs over when it is told to."""
+
+    def __init__(self):
+        self._is_losing = threading.Event()
+
+    def lose(self):
+        """What is in the queue, and what comes next, is lost."""
+        self._is_losing.set()
+
+    def read(self, instance, plain):
+        plain(instance)
+        if self._is_losing.is_set():
+            with instance._lock:
+                instance._buffers.clear()
+                instance._buffers.append(inotify._HEADER.pack(-1, inotify.OVERFLOWN, 0, 0))
+            self._is_losing.clear()
+
+
+@pytest.fixture
+def lossy_queue(monkeypatch):
+    queue = LossyQueue()
+    plain = inotify.Inotify._read
+    monkeypatch.setattr(inotify.Inotify, "_read", lambda self: queue.read(self, plain))
+    return queue
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """The quiet times of bursts and open files, and the pauses between looks, a tenth of what they are."""
+    monkeypatch.setattr(settling, "OPEN_QUIET_S", 0.25)
+    monkeypatch.setattr(settling, "BURST_QUIET_S", (0.05, 0.25))
+    monkeypatch.setattr(settling, "WAIT_MAX_S", 3.0)
+    monkeypatch.setattr(roots, "EVERY_S", 0.5)
+    monkeypatch.setattr(keeper, "RETRY_S", (0.5, 5.0))
+    monkeypatch.setattr(keeper, "BACKOFF_S", (0.1, 1.0))
+
+
+@pytest.fixture
+def no_guard(monkeypatch):
+    """Many documents may go at once: a source with held deletions is looked at whole, which hides misses."""
+    monkeypatch.setattr(guard, "HOLD_DOCUMENTS", 10**6)
+    monkeypatch.setattr(changes, "HOLD_DOCUMENTS", 10**6)
 
 
 @pytest.fixture
