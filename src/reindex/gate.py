@@ -153,7 +153,7 @@ def check_probes(
     """Recall on the user's probes, against `min_recall` and the live generation's; and how alike both are.
     `asked` is called after each probe.
     """
-    known = documents_by_name(layout.name for layout in new.layouts())
+    known = documents_by_name(layout.name for layout in new.layouts()) if probes else {}
     recalls: list[float] = []
     recalls_live: list[float] = []
     overlaps: list[float] = []
