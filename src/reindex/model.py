@@ -16,12 +16,14 @@ DAY_S = 86_400
 """The vector cache counts its use in days."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class DocumentName:
+class DocumentName(NamedTuple):
     """A document: one file of one source.
 
     `path` is relative to the source's folder, with `/`; bytes that are not UTF-8 are surrogate-escaped
     (`os.fsencode` gives them back).
+
+    (A named tuple, because every pass looks each document up and sorts them: to make, hash and compare a
+    frozen dataclass takes several times as long.)
     """
 
     source: str
