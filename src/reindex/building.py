@@ -77,10 +77,11 @@ class Building:
 
         def work() -> None:
             if is_stale:
-                table.create_indices()
-            elif statistics.unindexed_rows >= settings.optimize_unindexed_rows:
+                table.create_indices(with_vectors=needs_vectors)
+                return
+            if statistics.unindexed_rows >= settings.optimize_unindexed_rows:
                 table.optimise()
-            if needs_vectors and (is_stale or not statistics.has_vector_index):
+            if needs_vectors and not statistics.has_vector_index:
                 table.build_vector_index()
 
         self._progress.phase("building the indices", 0, "steps")
