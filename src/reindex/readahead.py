@@ -95,7 +95,8 @@ class _Results(Generic[T]):
                         break
                     result, weight = self._waiting.popleft()
                     self._weight -= weight
-                    self._changed.notify_all()
+                    if self._weight <= self._limit // 2:
+                        self._changed.notify_all()  # for each result, the threads would change places
             if is_there:
                 yield result
             else:
