@@ -4,13 +4,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reindex.model import DocumentName, Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a generation holds of a document: its revision, and the versions of the code that parsed it."""
+class Recorded(NamedTuple):
+    """What a generation holds of a document: its revision, and the versions of the code that parsed it.
+
+    (A named tuple, because each pass makes and compares two of them for every document.)
+    """
 
     revision: Revision
     parser: str
