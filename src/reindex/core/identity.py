@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from reindex.model import DocumentName, EmbeddingKey, digest, framed
 
 KEY_BYTES = 32
+_KEY_LENGTH = KEY_BYTES.to_bytes(8, "little")  # as `framed` puts it before a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,16 @@ def chunk_ids(name: DocumentName, keys: Iterable[EmbeddingKey]) -> list[str]:
 
     Neither offset nor position takes part, so that an edit at the top leaves the other rows alone.
     """
-    seen: Counter[EmbeddingKey] = Counter()
+    seen: dict[EmbeddingKey, int] = {}
     ids = []
-    begun = hashlib.sha256(framed(b"chunk", *_name_bytes(name)))  # the same for all of a document
+    begun = hashlib.sha256(framed(b"chunk", *_name_bytes(name)) + _KEY_LENGTH)  # the same for all of them
     for key in keys:
+        assert len(key) == KEY_BYTES, "its length is hashed before"
+        nth = seen.get(key, 0)
+        seen[key] = nth + 1
         hasher = begun.copy()
-        hasher.update(framed(key, str(seen[key]).encode()))
+        hasher.update(key + _framed_number(nth))
         ids.append(hasher.hexdigest())
-        seen[key] += 1
     return ids
 
 
@@ -110,6 +113,11 @@ def pack_keys(keys: Iterable[EmbeddingKey]) -> bytes:
 def unpack_keys(packed: bytes) -> list[EmbeddingKey]:
     assert len(packed) % KEY_BYTES == 0, "packed keys are 32 bytes each"
     return [EmbeddingKey(packed[i : i + KEY_BYTES]) for i in range(0, len(packed), KEY_BYTES)]
+
+
+@lru_cache(1024)
+def _framed_number(number: int) -> bytes:
+    return framed(str(number).encode())
 
 
 def _name_bytes(name: DocumentName) -> tuple[bytes, bytes]:

@@ -9,6 +9,7 @@ from reindex.core.identity import chunk_ids, pack_keys, unpack_keys
 from reindex.model import Chunk, DocumentName, EmbeddingKey, Revision
 
 LAYOUT_FORMAT = 1
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def encode_layout(layout: DocumentLayout) -> bytes:
         "headings": [list(path) for path in paths],
         "places": places,
     }
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return _COMPACT.encode(value).encode("ascii")
 
 
 def decode_layout(encoded: bytes) -> DocumentLayout:
