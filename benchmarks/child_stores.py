@@ -18,8 +18,9 @@ from reindex.model import DocumentName, EmbeddingKey, Revision
 from reindex.stores import lance
 from reindex.stores.cache import VectorCache
 from reindex.stores.document_rows import recorded_from
-from reindex.stores.index import ChunkRow, GenerationTable, TableChanges
+from reindex.stores.index import GenerationTable
 from reindex.stores.ledger import Ledger
+from reindex.stores.table_changes import ChunkRows, TableChanges
 
 DIMENSIONS = 384
 TEXT = "A paragraph of some eighty words, as documents have them. " * 10
@@ -56,16 +57,17 @@ def _bare_merge(table: object, changes: TableChanges) -> None:
     documents = [lance.displayed_path(layout.name.path) for layout in changes.layouts]
     blank = [None] * len(documents)
     chunks = changes.chunks
-    names = [row.name.path for row in chunks] + documents
+    names = [name.path for name in chunks.names] + documents
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(chunks.vectors.ravel()), DIMENSIONS)
     columns = {
-        lance.ROW_ID: [row.chunk_id for row in chunks] + documents,
+        lance.ROW_ID: chunks.ids + documents,
         lance.DOCUMENT: names,
         lance.SOURCE: ["docs"] * len(names),
         lance.PATH: names,
-        lance.KEY: [row.key.hex() for row in chunks] + blank,
-        lance.TEXT: [row.text for row in chunks] + blank,
-        lance.VECTOR: [row.vector for row in chunks] + blank,
-        lance.LAYOUT: [None] * len(chunks) + [encode_layout(layout) for layout in changes.layouts],
+        lance.KEY: [key.hex() for key in chunks.keys] + blank,
+        lance.TEXT: chunks.texts + blank,
+        lance.VECTOR: pa.concat_arrays([vectors, pa.nulls(len(blank), vectors.type)]),
+        lance.LAYOUT: [None] * len(chunks.ids) + [encode_layout(layout) for layout in changes.layouts],
     }
     rows = pa.table(columns, schema=lance.schema(DIMENSIONS))
     merging = table.merge_insert(lance.ROW_ID).when_matched_update_all().when_not_matched_insert_all()
@@ -153,7 +155,8 @@ def _stores(work: Path) -> Iterator[tuple[Ledger, VectorCache, sqlite3.Connectio
 def _documents(stem: str, count: int, *, only_new: bool) -> TableChanges:
     """`count` documents of ten chunks each, with vectors and texts of their own."""
     vectors = _unit_vectors(len(stem) + count, 10 * count)
-    chunks: list[ChunkRow] = []
+    ids: list[str] = []
+    all_keys: list[EmbeddingKey] = []
     layouts = []
     for number in range(count):
         name = DocumentName("docs", f"{stem}/document-{number:06d}.md")
@@ -161,9 +164,11 @@ def _documents(stem: str, count: int, *, only_new: bool) -> TableChanges:
         places = tuple(Place(10 * i + 1, 10 * i + 9, ("A heading",)) for i in range(10))
         revision = Revision(hashlib.sha256(name.path.encode()).digest())
         layouts.append(DocumentLayout(name, revision, "markdown 1", 1500, 1.0, tuple(keys), places))
-        ids = chunk_ids(name, keys)
-        for i, (row_id, key) in enumerate(zip(ids, keys, strict=True)):
-            chunks.append(ChunkRow(row_id, name, key, f"{i}. {TEXT}", vectors[10 * number + i]))
+        ids += chunk_ids(name, keys)
+        all_keys += keys
+    names = [layout.name for layout in layouts for _ in range(10)]
+    texts = [f"{i}. {TEXT}" for _ in layouts for i in range(10)]
+    chunks = ChunkRows(ids, names, all_keys, texts, vectors)
     return TableChanges(chunks, layouts, (), (), only_new=only_new)
 
 

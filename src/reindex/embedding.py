@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,27 +41,31 @@ class Embedded:
 def embed_missing(
     writer: Writer,
     embedder: Embedder,
-    texts: Mapping[EmbeddingKey, Text],
+    keys: Sequence[EmbeddingKey],
+    texts_of: Callable[[Sequence[EmbeddingKey]], Mapping[EmbeddingKey, Text]],
     batch_tokens: int,
-    advance: Callable[[int, int], None],
+    advance: Callable[[int, int, int], None],
 ) -> Embedded:
-    """A vector for every key. What the cache lacks goes down the local lane as one job.
+    """A vector for every key. What the cache lacks goes down the local lane as one job; `texts_of` is asked
+    for the texts of that.
 
     Each batch is in the cache before the next is sent, so that a kill loses one batch at most. `advance` is
-    told of the texts and tokens of each batch. Raises ModelError, and EmbeddingError in an outage.
+    told of the texts and tokens of each batch, and of all tokens that are sent. Raises ModelError, and
+    EmbeddingError in an outage.
     """
     assert writer.generation is not None, "texts are embedded for a generation"
     dimensions = writer.generation.recipe.space.dimensions
     result = Embedded()
     rejected_before = writer.cache.rejected
     since = writer.generation.number if writer.generation.is_fresh else 0
-    result.vectors = writer.cache.get(list(texts), dimensions, since_generation=since)
+    today = writer.stores.today
+    result.vectors = writer.cache.get(keys, dimensions, since_generation=since, used_on=today)
     if writer.cache.rejected > rejected_before:
-        _rescue_from_table(writer, texts, result)
-    writer.cache.touch(list(result.vectors), writer.stores.today)
-    missing = [key for key in texts if key not in result.vectors]
+        _rescue_from_table(writer, keys, result)
+    missing = [key for key in keys if key not in result.vectors]
     if not missing:
         return result
+    texts = texts_of(missing)
     tokens = sum(texts[key].tokens for key in missing)
     result.job = writer.ledger.jobs.enqueue(
         writer.generation.number, Lane.LOCAL, missing, tokens, writer.clock.now()
@@ -69,7 +73,7 @@ def embed_missing(
     try:
         for batch in token_batches([texts[key].tokens for key in missing], batch_tokens):
             _embed_batch(writer, embedder, [(missing[i], texts[missing[i]]) for i in batch], result)
-            advance(len(batch), sum(texts[missing[i]].tokens for i in batch))
+            advance(len(batch), sum(texts[missing[i]].tokens for i in batch), tokens)
     except (EmbeddingError, ModelError) as error:
         writer.ledger.jobs.change_state(result.job, JobState.FAILED, writer.clock.now(), error.message)
         raise
@@ -119,11 +123,11 @@ def _checked(embedder: Embedder, sent: list[str]) -> Vectors:
     return vectors
 
 
-def _rescue_from_table(writer: Writer, texts: Mapping[EmbeddingKey, Text], result: Embedded) -> None:
+def _rescue_from_table(writer: Writer, keys: Sequence[EmbeddingKey], result: Embedded) -> None:
     """The cache had damaged rows: the table may hold the same vectors, and they are not paid for twice."""
     from reindex.vectors import stack
 
-    missing = [key for key in texts if key not in result.vectors]
+    missing = [key for key in keys if key not in result.vectors]
     found = writer.table().vectors_of(missing)
     if found:
         writer.cache.put(list(found), stack(list(found.values())), writer.stores.today)

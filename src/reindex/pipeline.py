@@ -8,7 +8,7 @@ applies the last. Ledger, cache and pointer belong to this thread alone. A crash
 repaired by `recovery.recover`, and the next pass goes on from there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from reindex.changes import Changes, document_parser
 from reindex.core.diff import Plan
 from reindex.core.generations import Generation
-from reindex.embedding import Embedded, embed_missing
+from reindex.embedding import Embedded, Text, embed_missing
 from reindex.errors import ReindexError
-from reindex.model import DocumentName
+from reindex.model import DocumentName, EmbeddingKey
 from reindex.observe import Observation
 from reindex.ports import Embedder
 from reindex.preparing import Prepared, Preparer
@@ -153,8 +153,7 @@ class Pipeline:
         embedded = self._embed(window, plan)
         self._failures += window.take_out_refused(embedded.refused, self._writer.clock.now())
         self._settle(plan)
-        changes = window.changes(embedded)
-        done = applier.submit(lambda: self._writer.table().apply(changes))
+        done = applier.submit(lambda: self._writer.table().apply(window.changes(embedded)))
         self._applying = _Applying(window, embedded, done)
 
     def _settle(self, plan: Plan, *, is_waiting: bool = True) -> None:
@@ -170,11 +169,12 @@ class Pipeline:
 
     def _embed(self, window: Window, plan: Plan) -> Embedded:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""
-        texts = window.texts(self._preparer.text_sent, self._preparer.extra_tokens)
-        total_tokens = sum(text.tokens for text in texts.values())
         moved_bytes = done_tokens = 0
 
-        def advance(sent_texts: int, sent_tokens: int) -> None:
+        def texts_of(keys: Sequence[EmbeddingKey]) -> Mapping[EmbeddingKey, Text]:
+            return window.texts(set(keys), self._preparer.text_sent, self._preparer.extra_tokens)
+
+        def advance(sent_texts: int, sent_tokens: int, total_tokens: int) -> None:
             nonlocal moved_bytes, done_tokens
             self._settle(plan, is_waiting=False)
             self._meanwhile()
@@ -185,7 +185,9 @@ class Pipeline:
             self._texts_sent += sent_texts
             self._say_counts()
 
-        embedded = embed_missing(self._writer, self._embedder, texts, self._batch_tokens, advance)
+        embedded = embed_missing(
+            self._writer, self._embedder, window.keys(), texts_of, self._batch_tokens, advance
+        )
         self._progress.advance(window.size_bytes - moved_bytes)
         return embedded
 

@@ -4,6 +4,8 @@ numpy costs 0.2 CPU s to import. Commands that touch no vector must not pay for 
 these types for the type checker only and import this module where they compute.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,9 +37,9 @@ def are_unit(vectors: Vectors) -> NDArray[np.bool_]:
     return unit
 
 
-def from_bytes(blob: bytes) -> Vector:
-    """A vector from its float32, little-endian bytes."""
-    return np.frombuffer(blob, dtype="<f4")
+def from_bytes(blobs: Sequence[bytes], dimensions: int) -> Vectors:
+    """Vectors from the float32, little-endian bytes of each."""
+    return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, dimensions)
 
 
 def to_bytes(vector: Vector) -> bytes:
@@ -46,8 +48,10 @@ def to_bytes(vector: Vector) -> bytes:
 
 
 def stack(vectors: list[Vector]) -> Vectors:
-    """Vectors on top of each other."""
-    return np.stack(vectors)
+    """Vectors on top of each other; shape (0, 0) for none. (np.stack makes an array of each first.)"""
+    if not vectors:
+        return np.empty((0, 0), np.float32)
+    return np.concatenate(vectors).reshape(len(vectors), -1)
 
 
 def normalised(vectors: Vectors) -> Vectors:

@@ -1,6 +1,6 @@
 """Whole documents that are applied and published together: what of them is new, and what goes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from reindex.core.identity import chunk_ids, unpack_keys
@@ -9,7 +9,7 @@ from reindex.model import Chunk, DocumentName, EmbeddingKey
 from reindex.preparing import Prepared
 from reindex.stores.document_rows import RecordedDocument
 from reindex.stores.failure_rows import Failure
-from reindex.stores.index import ChunkRow, TableChanges
+from reindex.stores.table_changes import ChunkRows, TableChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,14 @@ def update_of(prepared: Prepared, recorded: RecordedDocument | None) -> Update:
     """Compare chunk ids with what the ledger recorded: rows that stay are neither written nor deleted."""
     layout = prepared.layout
     ids = layout.chunk_ids()
-    old = set() if recorded is None else set(chunk_ids(layout.name, unpack_keys(recorded.keys)))
+    if recorded is None:
+        return Update(prepared, new_rows=tuple(enumerate(ids)), rows_gone=(), is_new=True)
+    old = set(chunk_ids(layout.name, unpack_keys(recorded.keys)))
     return Update(
         prepared,
         new_rows=tuple((position, row) for position, row in enumerate(ids) if row not in old),
         rows_gone=tuple(sorted(old.difference(ids))),
-        is_new=recorded is None,
+        is_new=False,
     )
 
 
@@ -60,14 +62,21 @@ class Window:
         self.gone.append(name)
         self.rows_gone += recorded.chunks if recorded is not None else 0
 
-    def texts(self, text_sent: Callable[[Chunk], str], extra_tokens: int) -> dict[EmbeddingKey, Text]:
-        """The texts of the rows that this window writes, once each."""
+    def keys(self) -> list[EmbeddingKey]:
+        """The keys of the rows that this window writes, once each."""
+        return list(dict.fromkeys(self._row_keys()))
+
+    def texts(
+        self, wanted: Collection[EmbeddingKey], text_sent: Callable[[Chunk], str], extra_tokens: int
+    ) -> dict[EmbeddingKey, Text]:
+        """The texts of those keys."""
         texts: dict[EmbeddingKey, Text] = {}
         for update in self.updates:
             for position, _ in update.new_rows:
-                chunk = update.prepared.chunks[position]
                 key = update.prepared.layout.keys[position]
-                texts[key] = Text(text_sent(chunk), chunk.tokens + extra_tokens)
+                if key in wanted:
+                    chunk = update.prepared.chunks[position]
+                    texts[key] = Text(text_sent(chunk), chunk.tokens + extra_tokens)
         return texts
 
     def take_out_refused(self, refused: Mapping[EmbeddingKey, str], now: float) -> list[Failure]:
@@ -86,21 +95,23 @@ class Window:
 
     def changes(self, embedded: Embedded) -> TableChanges:
         """What the table is told."""
-        rows = [
-            ChunkRow(
-                row_id,
-                update.prepared.layout.name,
-                key := update.prepared.layout.keys[position],
-                update.prepared.chunks[position].text,
-                embedded.vectors[key],
-            )
-            for update in self.updates
-            for position, row_id in update.new_rows
-        ]
+        from reindex.vectors import stack
+
+        keys = self._row_keys()
+        chunks = ChunkRows(
+            ids=[row_id for update in self.updates for _, row_id in update.new_rows],
+            names=[u.prepared.layout.name for u in self.updates for _ in u.new_rows],
+            keys=keys,
+            texts=[u.prepared.chunks[position].text for u in self.updates for position, _ in u.new_rows],
+            vectors=stack([embedded.vectors[key] for key in keys]),
+        )
         return TableChanges(
-            chunks=rows,
+            chunks=chunks,
             layouts=[update.prepared.layout for update in self.updates],
             chunks_gone=[row for update in self.updates for row in update.rows_gone],
             documents_gone=self.gone,
             only_new=all(update.is_new for update in self.updates),
         )
+
+    def _row_keys(self) -> list[EmbeddingKey]:
+        return [u.prepared.layout.keys[position] for u in self.updates for position, _ in u.new_rows]

@@ -78,6 +78,16 @@ def test_eviction_takes_the_longest_unused_and_spares_what_is_kept(cache):
     assert cache.present(keys(6)) == {keys(6)[0], keys(6)[1], keys(6)[2]}
 
 
+def test_reading_can_note_the_day_of_use(cache):
+    cache.put(keys(6), hash_vectors(list("abcdef"), DIMENSIONS), 1)
+    cache.get(keys(6)[:2], DIMENSIONS, used_on=9)
+    cache.get(keys(6)[:2], DIMENSIONS, used_on=0)
+    cache.get(keys(6)[:4], DIMENSIONS)
+    cache.get(keys(6)[4:5], DIMENSIONS, used_on=2)
+    assert cache.evict(3 * 4 * DIMENSIONS, keep=set()) == 3
+    assert cache.present(keys(6)) == {keys(6)[0], keys(6)[1], keys(6)[4]}
+
+
 def test_a_damaged_file_is_set_aside(tmp_path):
     (tmp_path / FILE).write_bytes(b"this is no database" * 100)
     cache = VectorCache.open(tmp_path, 77.0)

@@ -9,12 +9,15 @@ import pytest
 from doubles import hash_vectors
 from reindex.core.identity import EmbeddingSpace, Recipe, chunk_ids, document_id, embedding_key
 from reindex.core.layout import DocumentLayout, Place
+from reindex.errors import StoreError
 from reindex.model import DocumentName, Revision
-from reindex.stores.index import ChunkRow, GenerationTable, TableChanges
+from reindex.stores.index import GenerationTable
 from reindex.stores.lance import TableMissingError
 from reindex.stores.manifests import manifest_path, tables_on_disk, versions_on_disk
 from reindex.stores.pointer import Published
 from reindex.stores.snapshot import Filter, Snapshot
+from reindex.stores.table_changes import ChunkRows, TableChanges
+from reindex.vectors import stack
 
 DIMENSIONS = 16
 PAUSE_S = 1.0
@@ -24,14 +27,17 @@ RECIPE = Recipe("model", SPACE, "tokenizer", 256, 0)
 
 def changes(documents, gone=(), chunks_gone=(), only_new=False):
     """TableChanges for {name: [texts]}."""
-    rows, layouts = [], []
+    ids, names, keys_of_rows, vectors, layouts = [], [], [], [], []
     for name, texts in documents.items():
         keys = [embedding_key(SPACE.fingerprint, text) for text in texts]
-        ids = chunk_ids(name, keys)
-        vectors = hash_vectors(texts, DIMENSIONS)
-        rows += [ChunkRow(i, name, k, t, v) for i, k, t, v in zip(ids, keys, texts, vectors, strict=True)]
+        ids += chunk_ids(name, keys)
+        names += [name] * len(keys)
+        keys_of_rows += keys
+        vectors += list(hash_vectors(texts, DIMENSIONS)) if texts else []
         places = tuple(Place(n + 1, n + 1, ("A",)) for n in range(len(texts)))
         layouts.append(DocumentLayout(name, Revision(b"r" * 32), "p/1", 7, 1.5, tuple(keys), places))
+    all_texts = [text for texts in documents.values() for text in texts]
+    rows = ChunkRows(ids, names, keys_of_rows, all_texts, stack(vectors))
     return TableChanges(rows, layouts, list(chunks_gone), list(gone), only_new)
 
 
@@ -153,11 +159,29 @@ def test_rows_give_back_layouts_keys_and_vectors(table):
     found = {
         key: vector for keys, vectors in table.vectors() for key, vector in zip(keys, vectors, strict=True)
     }
-    assert set(found) == {row.key for row in wanted.chunks}
-    for row in wanted.chunks:
-        assert np.array_equal(found[row.key], row.vector)
-    some = table.vectors_of([wanted.chunks[0].key, embedding_key(b"", "unknown")])
-    assert list(some) == [wanted.chunks[0].key]
+    keys = wanted.chunks.keys
+    assert set(found) == set(keys)
+    for key, vector in zip(keys, wanted.chunks.vectors, strict=True):
+        assert np.array_equal(found[key], vector)
+    some = table.vectors_of([keys[0], embedding_key(b"", "unknown")])
+    assert list(some) == [keys[0]]
+
+
+def test_a_vector_with_a_number_that_is_none_is_refused(table):
+    wanted = changes({name("a.md"): ["one", "two"]})
+    wanted.chunks.vectors[1, 3] = np.nan
+    with pytest.raises(StoreError, match="NaN"):
+        table.apply(wanted)
+    assert table.count() == 0
+
+
+def test_all_indices_are_made_over_all_rows(table):
+    table.apply(changes({name(f"{n}.md"): [f"text {n}"] for n in range(300)}))
+    version = table.create_indices(with_vectors=True)
+    found = table.statistics()
+    assert found.has_vector_index
+    assert found.unindexed_rows == 0
+    assert version == table.version
 
 
 def test_search_by_vector_is_exact_and_by_cosine(tmp_path, table):

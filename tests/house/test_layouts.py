@@ -6,7 +6,8 @@ from doubles import hash_vectors
 from reindex.core.identity import digest
 from reindex.core.layout import DocumentLayout, Place
 from reindex.model import DocumentName, EmbeddingKey, Revision
-from reindex.stores.index import ChunkRow, GenerationTable, TableChanges
+from reindex.stores.index import GenerationTable
+from reindex.stores.table_changes import ChunkRows, TableChanges
 
 ROWS, CHUNKS = 6_000, 12_000
 
@@ -17,8 +18,9 @@ def test_one_large_layout_beside_many_chunks(tmp_path):
     keys = tuple(EmbeddingKey(digest(str(number).encode())) for number in range(CHUNKS))
     places = tuple(Place(number, number, ()) for number in range(CHUNKS))
     layout = DocumentLayout(name, Revision(bytes(32)), "plain/1", CHUNKS, 1.0, keys, places)
-    vector = hash_vectors(["one"], 8)[0]
-    rows = [ChunkRow(f"{number:064}", name, keys[number], "a text", vector) for number in range(ROWS)]
+    vectors = hash_vectors(["one"] * ROWS, 8)
+    ids = [f"{number:064}" for number in range(ROWS)]
+    rows = ChunkRows(ids, [name] * ROWS, keys[:ROWS], ["a text"] * ROWS, vectors)
     table = GenerationTable.create(tmp_path, "g1", 8)
     table.apply(TableChanges(rows, [layout], (), (), only_new=True))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
 
 FILE = "cache.sqlite"
-_ROWS_PER_STATEMENT = 500  # under SQLite's limit on variables of every build
+_ROWS_PER_STATEMENT = 2_000  # far below SQLite's limit on variables, 32,766 since before strict tables
 _CHECKSUM_BYTES = 8
 _COMPLETE = 0x72656478  # kept in the file itself, so that a crash right after its making is seen
 
@@ -92,28 +92,38 @@ class VectorCache:
         return found
 
     def get(
-        self, keys: Sequence[EmbeddingKey], dimensions: int, *, since_generation: int = 0
+        self,
+        keys: Sequence[EmbeddingKey],
+        dimensions: int,
+        *,
+        since_generation: int = 0,
+        used_on: int | None = None,
     ) -> dict[EmbeddingKey, Vector]:
         """The vectors of those keys that are here and sound, each of shape (dimensions,); only those that
-        were made since that generation was begun.
+        were made since that generation was begun. It is noted that they were `used_on` that day.
 
         Rows that fail their check are left out and counted in `rejected`.
         """
         from reindex.vectors import from_bytes
 
         found: dict[EmbeddingKey, Vector] = {}
+        not_noted: list[EmbeddingKey] = []
         for part in _parts(keys):
             condition = f"key IN ({','.join('?' * len(part))})"
             if since_generation:  # no word of that column else: a cache of version 1 can be read
                 condition += f" AND newest_generation >= {since_generation:d}"
-            for key, blob, checksum in self._database.rows(
-                f"SELECT key, vector, checksum FROM vectors WHERE {condition}",  # noqa: S608
+            rows = self._database.rows(
+                f"SELECT key, vector, checksum, used_day FROM vectors WHERE {condition}",  # noqa: S608
                 part,
-            ):
-                if _is_sound(key, blob, checksum, dimensions):
-                    found[EmbeddingKey(key)] = from_bytes(blob)
-                else:
-                    self.rejected += 1
+            )
+            sound = [row for row in rows if _is_sound(row[0], row[1], row[2], dimensions)]
+            self.rejected += len(rows) - len(sound)
+            matrix = from_bytes([row[1] for row in sound], dimensions)
+            found.update(zip([row[0] for row in sound], matrix, strict=True))
+            if used_on is not None:
+                not_noted += [row[0] for row in sound if row[3] < used_on]
+        if used_on is not None and not_noted:  # mostly none: a day has many reads
+            self.touch(not_noted, used_on)
         return found
 
     def put(

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reindex.core.identity import document_id
-from reindex.core.layout import DocumentLayout, decode_layout, encode_layout
-from reindex.model import DocumentName, EmbeddingKey
+from reindex.core.layout import DocumentLayout, decode_layout
+from reindex.model import EmbeddingKey
 from reindex.stores import lance
 from reindex.stores.manifests import manifest_path
 from reindex.stores.memory import bound_arenas, lean
 from reindex.stores.stop_words import ENGLISH
+from reindex.stores.table_changes import TableChanges, arrow_rows
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
@@ -26,30 +27,6 @@ _SCAN_ROWS = 4096
 _IDS_PER_DELETE = 20_000
 _TRAINING_ROWS_PER_PARTITION = 64  # LanceDB's 256 read three quarters of 100,000 rows into memory
 _FOREVER = timedelta(days=36_500)
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkRow:
-    """A chunk as it stands in the table. `vector` has shape (dimensions,)."""
-
-    chunk_id: str
-    name: DocumentName
-    key: EmbeddingKey
-    text: str
-    vector: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class TableChanges:
-    """What one window does to a table. Whole documents only; `only_new` says that the table holds none of
-    the documents in `layouts` yet, so that nothing need be looked up.
-    """
-
-    chunks: Sequence[ChunkRow]
-    layouts: Sequence[DocumentLayout]
-    chunks_gone: Sequence[str]
-    documents_gone: Sequence[DocumentName]
-    only_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +102,7 @@ class GenerationTable:
         """
         with lance.clear_errors(f"writing table {self.name}"):
             self._delete(changes)
-            if changes.layouts or changes.chunks:
+            if changes.layouts or changes.chunks.ids:
                 self._append(changes)
         return self.version
 
@@ -228,7 +205,7 @@ class GenerationTable:
 
         rows = list(changes.chunks_gone)
         if not changes.only_new:
-            rows += [row.chunk_id for row in changes.chunks]
+            rows += changes.chunks.ids
             rows += [document_id(layout.name) for layout in changes.layouts]
         documents = [document_id(name) for name in changes.documents_gone]
         rounds = max(len(rows), len(documents))
@@ -244,30 +221,8 @@ class GenerationTable:
         """LanceDB refuses a vector with a number that is none. Asked to do anything else about it, it looks
         through all vectors in Python first, which takes half as long as the append.
         """
-        self._table.add(self._arrow(changes))
+        self._table.add(arrow_rows(changes, self._schema))
         self.data_commits += 1
-
-    def _arrow(self, changes: TableChanges) -> Any:
-        import pyarrow as pa
-
-        chunks, layouts = changes.chunks, changes.layouts
-        names = [row.name for row in chunks] + [layout.name for layout in layouts]
-        ids = {layout.name: document_id(layout.name) for layout in layouts}
-        documents = [ids[name] for name in names]
-        blank = [None] * len(layouts)
-        columns = {
-            lance.ROW_ID: [row.chunk_id for row in chunks] + documents[len(chunks) :],
-            lance.DOCUMENT: documents,
-            lance.SOURCE: [name.source for name in names],
-            lance.PATH: [lance.displayed_path(name.path) for name in names],
-            lance.KEY: [row.key.hex() for row in chunks] + blank,
-            lance.TEXT: [_stored_text(row.text) for row in chunks] + blank,
-            lance.VECTOR: pa.array(
-                [row.vector for row in chunks] + blank, type=self._schema.field(lance.VECTOR).type
-            ),
-            lance.LAYOUT: [None] * len(chunks) + [encode_layout(layout) for layout in layouts],
-        }
-        return pa.table(columns, schema=self._schema)
 
     def _scan(self, columns: list[str], condition: str | None) -> Iterator[Any]:
         with lance.clear_errors(f"reading table {self.name}"):
@@ -280,11 +235,6 @@ class GenerationTable:
 def _connect(data_dir: Path) -> Any:
     bound_arenas()
     return lance.connect(data_dir, lance.WRITER_CACHE_BYTES)
-
-
-def _stored_text(text: str) -> str:
-    """Arrow strings are UTF-8: a lone surrogate, which is no character, is shown as an escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _matrix(column: Any) -> Vectors:
