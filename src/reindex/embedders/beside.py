@@ -197,7 +197,7 @@ class _ModelChild:
         is_right = rows == count and (columns == self._dimensions or not rows)
         if not is_right or len(answer) != 4 * rows * columns:
             raise ChildDiedError(_NONSENSE)
-        vectors: Vectors = from_bytes(answer).reshape(rows, self._dimensions)
+        vectors: Vectors = from_bytes([answer], self._dimensions)
         try:
             check_vectors(vectors, count)
         except EmbeddingError as error:
