@@ -63,7 +63,8 @@ def test_no_answer_lets_another_site_read_it(client):
 def test_with_a_token_nothing_but_health_is_told_without_it(caplog):
     caplog.set_level(logging.DEBUG)
     with serving(token=TOKEN) as client:
-        for path in ("/", "/v1/status", "/v1/search?query=x", "/metrics", "/openapi.json", "/nowhere"):
+        assert client.get("/").status == 200  # the page asks for it
+        for path in ("/v1/status", "/v1/search?query=x", "/metrics", "/openapi.json", "/nowhere"):
             for headers in (
                 {},
                 {"Authorization": f"Bearer {TOKEN}x"},

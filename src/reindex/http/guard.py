@@ -18,6 +18,7 @@ logger = logging.getLogger("reindex.http")
 HEAD_BYTES_MAX = 16_384
 REQUESTS_MAX = 256  # under way at a time, waiting ones and event streams included
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
+SHOWN_TO_ALL = OPEN_PATHS | {"/"}  # the page holds nothing but its own script, which asks for the token
 SERVER = f"reindex/{__version__}"
 _READING = frozenset({"GET", "HEAD"})
 _HEADERS = {
@@ -76,7 +77,7 @@ class Guard:
             raise Refusal(
                 421, "this name is not the daemon's", "Use the address that `reindex status` shows."
             )
-        is_open = scope["path"] in OPEN_PATHS and not scope["query_string"]
+        is_open = scope["path"] in SHOWN_TO_ALL and not scope["query_string"]
         if self._token and not is_open and not self._is_known(headers.getlist("authorization")):
             raise Refusal(
                 401,
