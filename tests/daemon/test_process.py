@@ -219,3 +219,19 @@ def test_its_own_files_below_a_source_are_no_news(served):
     end = time.monotonic() + 2
     while time.monotonic() < end:
         assert served.get("/v1/status")["live"]["version"] == version
+
+
+def test_a_model_that_is_not_there_is_told_by_start_and_status(served):
+    config = served.folder / "config.toml"
+    good = config.read_text()
+    config.write_text(good.replace("[embedding]", '[embedding]\nmodel = "./no-such-model"'))
+    started = served.run("start", "--quiet")
+    assert started.code == 0
+    assert "no-such-model" in started.err
+    status = served.run("status", "--json").json
+    assert status["state"] == "degraded"
+    assert any("no-such-model" in reason for reason in status["reasons"])
+    config.write_text(good)
+    assert served.run("reload").code == 0
+    wait_until(lambda: served.get("/v1/status")["state"] == "ready", "the recovery")
+    assert served.is_equal()

@@ -85,7 +85,7 @@ def start(
     Example: reindex start --timeout 60
     """
     config, data_dir = _absolute(config, data_dir)
-    _tell_started(_start(config, data_dir, timeout, quiet=quiet), json_output=json_output)
+    _tell_started(*_start(config, data_dir, timeout, quiet=quiet), json_output=json_output)
 
 
 def stop(
@@ -118,7 +118,7 @@ def restart(
     stopped = _stop(config, data_dir, kill=kill)
     if not json_output or not _is_gone(stopped):
         _tell_stopped(stopped, json_output=json_output)
-    _tell_started(_start(config, data_dir, timeout, quiet=quiet), json_output=json_output)
+    _tell_started(*_start(config, data_dir, timeout, quiet=quiet), json_output=json_output)
 
 
 def reload(
@@ -154,7 +154,10 @@ def secrets_of(settings: Settings) -> list[str]:
     return [each for each in (settings.daemon.token, password) if each]
 
 
-def _start(config: Path | None, data_dir: Path | None, timeout_s: float, *, quiet: bool) -> Started:
+def _start(
+    config: Path | None, data_dir: Path | None, timeout_s: float, *, quiet: bool
+) -> tuple[Started, str]:
+    """The daemon, and the token that it wants to be shown."""
     from reindex.daemon.starting import own_command, start_daemon
 
     settings = load(config, data_dir).settings
@@ -163,7 +166,8 @@ def _start(config: Path | None, data_dir: Path | None, timeout_s: float, *, quie
         options += ["--data-dir", str(data_dir)]
     command = own_command("run", "--detached", *options)
     say_nothing = lambda _: None  # noqa: E731
-    return start_daemon(command, settings.data_dir, limit_s=timeout_s, say=say_nothing if quiet else warn)
+    say_how = say_nothing if quiet else warn
+    return start_daemon(command, settings.data_dir, limit_s=timeout_s, say=say_how), settings.daemon.token
 
 
 def _stop(config: Path | None, data_dir: Path | None, *, kill: bool) -> Stopped:
@@ -180,10 +184,13 @@ def _stop(config: Path | None, data_dir: Path | None, *, kill: bool) -> Stopped:
     return stop_daemon(place, stop_s + STOP_MARGIN_S, kills=kill)
 
 
-def _tell_started(started: Started, *, json_output: bool) -> None:
+def _tell_started(started: Started, token: str, *, json_output: bool) -> None:
+    from reindex.daemon.asking import ask
     from reindex.objects import iso
 
     presence = started.presence
+    reasons = (ask(presence, "/v1/status", token) or {}).get("reasons")
+    reasons = reasons if isinstance(reasons, list) else []
     if json_output:
         print_json(
             {
@@ -198,6 +205,8 @@ def _tell_started(started: Started, *, json_output: bool) -> None:
         say(f"already running: {_shown(presence)}")
     else:
         say(f"ready: {_shown(presence)}")
+    for reason in reasons:
+        warn(f"note: {reason}")
     if presence.version != __version__:
         warn(
             f"note: it is version {presence.version}, this command {__version__}: `reindex restart` renews it"

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from reindex.app import App
 from reindex.daemon.condition import Condition
 from reindex.daemon.underway import Stopping, Underway
-from reindex.errors import ReindexError, StoreError
+from reindex.errors import LockedError, ReindexError, StoreError
 from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
@@ -199,6 +199,9 @@ class Keeper:
         else:
             self._condition.failed(ReindexError(f"a bug: {type(error).__name__}: {error}", "See the log."))
             _log.exception("a bug", exc_info=error)
+        # Who waits for the start is to learn of this, and what was published before is served meanwhile.
+        # (Another process that is just writing is waited for.)
+        self._condition.is_ready = self._condition.is_ready or not isinstance(error, LockedError)
         self._not_before = time.monotonic() + self._backoff_s
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
 
