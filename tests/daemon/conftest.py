@@ -1,7 +1,10 @@
 """A keeper in a thread of the test, over a folder of documents, with a model that is none."""
 
+import ctypes
+import os
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -46,7 +49,7 @@ class Kept:
     def until(self, is_so, limit_s=LIMIT_S):
         end = time.monotonic() + limit_s
         while not is_so():
-            assert time.monotonic() < end, (is_so, self.condition)
+            assert time.monotonic() < end, f"{is_so} {self.condition}"
             time.sleep(0.01)
 
     @property
@@ -54,9 +57,23 @@ class Kept:
         condition = self.condition
         return condition.waiting == 0 and condition.phase == "" and condition.postponed == 0
 
+    def look_at_everything(self):
+        """As it does periodically."""
+        self.keeper._is_everything_due = True
+        self.keeper._wake()
+
     def until_equal(self, limit_s=LIMIT_S):
         """Until the index equals the disk. It is not asked to look: what is missed stays missed."""
-        self.until(lambda: self.is_idle and self.house.verify().ok, limit_s)
+        found = []
+
+        def is_equal():
+            found[:] = [self.house.verify()] if self.is_idle else []
+            return found and found[0].ok
+
+        try:
+            self.until(is_equal, limit_s)
+        except AssertionError as error:
+            raise AssertionError(f"{self.condition}\n{found}") from error
 
 
 class LossyQueue:
@@ -102,6 +119,37 @@ def no_guard(monkeypatch):
     """Many documents may go at once: a source with held deletions is looked at whole, which hides misses."""
     monkeypatch.setattr(guard, "HOLD_DOCUMENTS", 10**6)
     monkeypatch.setattr(changes, "HOLD_DOCUMENTS", 10**6)
+
+
+@pytest.fixture
+def no_override():
+    """This thread, and those that it starts, may read only what its user may: root may read everything."""
+    if os.geteuid():
+        yield
+        return
+    with effective_without(CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        yield
+
+
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+_CAPABILITIES_V3 = 0x20080522
+
+
+@contextmanager
+def effective_without(*capabilities):
+    """Capabilities of this thread put aside."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, and the same of the upper half
+    assert libc.capget(header, held) == 0
+    reduced = (ctypes.c_uint32 * 6)(*held)
+    for number in capabilities:
+        reduced[0] &= ~(1 << number)
+    assert libc.capset(header, reduced) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, held) == 0
 
 
 @pytest.fixture

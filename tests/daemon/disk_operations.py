@@ -54,9 +54,8 @@ class Disk:
             self.copy_file: 2,
             self.pipe: 1,
             self.make_burst: 0.3,
+            self.lock_out: 1,
         }
-        if os.geteuid():
-            kinds[self.lock_out] = 1
         self._kinds, self._weights = list(kinds), list(kinds.values())
 
     def step(self):
@@ -72,12 +71,11 @@ class Disk:
     def be_quiet(self):
         """Nothing is held open or locked any more."""
         self.close_all()
-        if os.geteuid():
-            for folder, folders, files in os.walk(self.root):
-                for name in (*folders, *files):
-                    path = os.path.join(folder, name)
-                    if not os.path.islink(path):
-                        os.chmod(path, 0o755)
+        for folder, folders, files in os.walk(self.root):
+            for name in (*folders, *files):
+                path = os.path.join(folder, name)
+                if not os.path.islink(path) and not os.stat(path).st_mode & 0o400:
+                    os.chmod(path, 0o755)
 
     # Places and texts
 

@@ -29,7 +29,9 @@ def with_sources(house, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_index_follows_whatever_is_done(house, quickly, no_guard, lossy_queue, seed, tmp_path):
+def test_the_index_follows_whatever_is_done(
+    house, quickly, no_guard, no_override, lossy_queue, seed, tmp_path
+):
     with_sources(house, seed)
     house.with_default_windows()
     for number in range(8):  # the guard for small sources is not the subject
@@ -48,6 +50,7 @@ def test_the_index_follows_whatever_is_done(house, quickly, no_guard, lossy_queu
                 if number % 100 == 99:
                     disk.be_quiet()
                     kept.until_equal()
+                    kept.until(lambda: house.verify().failed == 0)
         except AssertionError:
             print("\n".join(disk.log[-120:]))
             print(house.verify())

@@ -164,8 +164,7 @@ def test_a_file_that_is_written_from_outside_is_found_by_a_look_at_everything(ke
     os.link(tree / "first.md", tmp_path / "outside.md")
     (tmp_path / "outside.md").write_text(paragraphs(700))
     assert not kept.house.verify().ok
-    kept.keeper._is_everything_due = True
-    kept.keeper._wake()
+    kept.look_at_everything()
     kept.until_equal()
 
 
