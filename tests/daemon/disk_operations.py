@@ -242,12 +242,13 @@ class Disk:
         path = self.root / "links" / f"{self._number}.md"
         path.parent.mkdir(exist_ok=True)
         write(path, self.text())
-        os.link(path, path.with_suffix(".txt"))
+        os.link(path, path.with_name(f"{path.stem}-too.md"))
         return self._named(path)
 
     def edit_linked(self):
         """By one of its names, which may be gone right after."""
-        pairs = [(path, path.with_suffix(".txt")) for path in sorted((self.root / "links").glob("*.md"))]
+        found = sorted((self.root / "links").glob("*.md"))
+        pairs = [(path, path.with_name(f"{path.stem}-too.md")) for path in found]
         pairs = [pair for pair in pairs if pair[1].exists() and pair[0].samefile(pair[1])]
         if not pairs:
             return "none"
