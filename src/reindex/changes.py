@@ -74,6 +74,7 @@ def find_changes(
         dead=_dead(failures.values()),
         parser_of=document_parser,
     )
+    unsure = _unsure(observation, ledger, generation, found)
     if not accept_deletes:
         found, more_held, more_holds = _hold_masses(found, recorded, now)
         held |= more_held
@@ -85,7 +86,7 @@ def find_changes(
         unreadable=unreadable,
         unstable=frozenset(observation.unstable),
         waiting=failures,
-        unsure=_unsure(observation, ledger, generation, found),
+        unsure=unsure,
     )
 
 

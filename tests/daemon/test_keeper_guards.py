@@ -1,4 +1,6 @@
-"""A look at some places never deletes what a look at all of them would hold; what is known elsewhere stands."""
+"""A look at some places deletes no more and no less than a look at all of them; what is known elsewhere
+stands.
+"""
 
 import shutil
 from contextlib import suppress
@@ -66,6 +68,16 @@ def test_some_that_come_back_are_served_and_the_rest_stays_held(many, tmp_path):
     many.until(lambda: not held(many))  # 70 are believed
     many.until_equal()
     assert len(names(many)) == 90
+
+
+def test_a_folder_that_is_a_small_part_of_its_source_is_believed_gone(many):
+    for number in range(300):
+        many.house.write(f"more/{number}.md", f"Note {number}.")
+    many.until_equal()
+    shutil.rmtree(many.house.docs / "goes")
+    many.until_equal()
+    assert len(names(many)) == 330
+    assert not held(many)
 
 
 def test_fewer_deletions_are_believed(many):
