@@ -246,7 +246,9 @@ class Disk:
         return self._named(path)
 
     def edit_linked(self):
-        """By one of its names, which may be gone right after."""
+        """By one of its names; the first, which was closed and so is soon known, may be gone right after. (Of
+        a name that came and went between two looks nobody knows which file it was.)
+        """
         found = sorted((self.root / "links").glob("*.md"))
         pairs = [(path, path.with_name(f"{path.stem}-too.md")) for path in found]
         pairs = [pair for pair in pairs if pair[1].exists() and pair[0].samefile(pair[1])]
@@ -254,7 +256,7 @@ class Disk:
             return "none"
         written, _ = self.random.sample(self.random.choice(pairs), 2)
         write(written, self.text())
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.3 and written.stem.isdigit():
             written.unlink()
         return self._named(written)
 
