@@ -187,3 +187,14 @@ def test_folders_made_with_what_is_in_them(kept, quickly):
         kept.house.write(f"n{number}/a/b/c/d.md", f"File {number}.")
     kept.until_equal()
     assert len(names(kept)) == 101
+
+
+def test_files_that_no_rule_takes_are_no_reason_to_look_or_to_wait(kept):
+    """A compiler at work beside the documents."""
+    passes = kept.condition.passes
+    for number in range(200):
+        kept.house.write(f"build.o.{number}", "No parser is for this.")
+        kept.house.write(f"{number}.o", "Nor for that.")
+    kept.house.write("saved.md", "A document is saved meanwhile.")
+    kept.until_equal()
+    assert kept.condition.passes == passes + 1
