@@ -16,6 +16,7 @@ from unittest import mock
 import numpy as np
 
 import reindex.writer
+from logging_model import hash_vectors
 from reindex.app import App
 from reindex.core.identity import document_id, embedding_key
 from reindex.embedding import CANARY_TEXT
@@ -46,16 +47,6 @@ from reindex.switching import promote_generation, rollback
 from reindex.syncing import sync
 from reindex.verifying import run_verify
 from reindex.writer import Writer
-
-
-def hash_vectors(texts, dimensions):
-    """A unit vector for each text, decided by its sha alone."""
-    vectors = np.empty((len(texts), dimensions), dtype=np.float32)
-    for row, text in enumerate(texts):
-        raw = hashlib.shake_256(text.encode("utf-8", "surrogatepass")).digest(4 * dimensions)
-        vector = np.frombuffer(raw, dtype="<u4").astype(np.float64) / 2**31 - 1.0
-        vectors[row] = vector / np.linalg.norm(vector)
-    return vectors
 
 
 class HashEmbedder:

@@ -1,10 +1,10 @@
-"""The real command line with a model that is none, so that a run takes no ten seconds of imports.
+"""The real command line with a model that is none (`logging_model`), so that a run takes no ten seconds of
+imports. $MODEL_PROCESS: the daemon has it in processes of its own, as it has a real one.
 
-$SENT_LOG: every batch is on disk there before its vectors are given back; texts of another space than the
-model's own begin with its dimensions. $BATCH_DELAY_S slows each batch.
+$WEDGED_AFTER_S is after how long without progress the daemon is taken for stuck. $CLOCK_AHEAD names a file:
+by so many seconds is the wall clock ahead.
 """
 
-import json
 import os
 import sys
 import time
@@ -12,28 +12,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from doubles import hash_vectors
+from logging_model import LoggingModel
 from reindex.app import App
 from reindex.cli.main import main
-from reindex.embedding import CANARY_TEXT
+from reindex.clock import SystemClock
+from reindex.daemon import condition
+from reindex.embedders import beside
 
 
-class LoggingLane:
-    def __init__(self, dimensions):
-        self._dimensions = dimensions
-
-    def embed(self, texts):
-        time.sleep(float(os.environ.get("BATCH_DELAY_S", "0")))
-        log = os.environ.get("SENT_LOG")
-        if log and list(texts) != [CANARY_TEXT]:
-            space = "" if self._dimensions == 384 else f"{self._dimensions}: "
-            descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            os.write(descriptor, json.dumps([space + text for text in texts]).encode() + b"\n")
-            os.fsync(descriptor)
-            os.close(descriptor)
-        return hash_vectors(texts, self._dimensions)
+def ahead_s():
+    try:
+        return float(Path(os.environ["CLOCK_AHEAD"]).read_text())
+    except FileNotFoundError:
+        return 0.0
 
 
-App.embedder = lambda self, recipe, *_: LoggingLane(recipe.space.dimensions)
+beside.WORKER = "logging_worker"
+if "MODEL_PROCESS" not in os.environ or "run" not in sys.argv:
+    App.embedder = lambda self, recipe, *_: LoggingModel(recipe.space.dimensions)
+if "WEDGED_AFTER_S" in os.environ:
+    condition.WEDGED_AFTER_S = float(os.environ["WEDGED_AFTER_S"])
+if "CLOCK_AHEAD" in os.environ:
+    SystemClock.now = lambda _: time.time() + ahead_s()
+    SystemClock.now_ns = lambda _: time.time_ns() + int(1e9 * ahead_s())
 if __name__ == "__main__":
     main()

@@ -18,6 +18,9 @@ from reindex.daemon.keeper import Keeper
 from reindex.settings import DaemonSettings
 from reindex.sources import inotify, roots
 from reindex.tasks import Tasks
+from served import served
+
+__all__ = ["served"]
 
 LIMIT_S = 60.0
 

@@ -1,72 +1,16 @@
 """The daemon as a process, by its commands: it keeps the index fresh, answers, and survives what may come."""
 
-import json
 import os
 import random
 import signal
 import time
-import urllib.request
 from contextlib import suppress
 
 import pytest
 
 from doubles import paragraphs
-from processes import CONFIG, Place, wait_until
-from reindex.presence import find_daemon, send_signal
-
-EXTRA = '\n[daemon]\nhttp = "127.0.0.1:0"\n'
-
-
-class Served(Place):
-    """A folder with a daemon of the real command line, over a model that is none."""
-
-    @property
-    def data_dir(self):
-        return self.folder / ".reindex"
-
-    @property
-    def presence(self):
-        return find_daemon(self.data_dir)
-
-    def up(self):
-        answer = self.run("start", "--quiet", "--json")
-        assert answer.code == 0, answer.err
-        return answer.json
-
-    def kill(self):
-        presence = self.presence
-        if presence is not None:
-            send_signal(presence, signal.SIGKILL)
-            wait_until(lambda: self.presence is None, "the daemon to be gone")
-
-    def get(self, path):
-        with urllib.request.urlopen(self.presence.url + path, timeout=30) as answer:
-            return json.load(answer)
-
-    def finds(self, words):
-        hits = self.get("/v1/search?mode=text&k=3&query=" + words.replace(" ", "+"))["hits"]
-        return any(words in hit["text"] for hit in hits)
-
-    def is_equal(self):
-        return self.run("verify", "--json").code == 0
-
-
-@pytest.fixture
-def served(tmp_path):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "config.toml").write_text(CONFIG + EXTRA)
-    place = Served(tmp_path)
-    place.log = tmp_path / "sent.log"
-    place.environment["SENT_LOG"] = str(place.log)
-    place.write("first.md", "The first document speaks of copper lanterns.")
-    yield place
-    place.kill()
-
-
-def sent_twice(place):
-    texts = [text for line in place.log.read_text().splitlines() for text in json.loads(line)]
-    questions = {"copper lanterns"}
-    return sorted({text for text in texts if texts.count(text) > 1} - questions)
+from processes import CONFIG, wait_until
+from served import EXTRA, Served
 
 
 def test_a_saved_file_is_found_by_search_and_commands_go_through_the_daemon(served):
@@ -183,7 +127,7 @@ def test_a_stop_in_the_middle_of_a_first_load_is_quick_and_loses_nothing(served)
     served.environment["BATCH_DELAY_S"] = "0"
     served.up()
     assert served.is_equal()
-    assert not sent_twice(served)
+    assert not served.sent_twice()
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -205,7 +149,7 @@ def test_killed_at_any_moment_of_a_burst_it_goes_on_where_it_was(served, seed):
         assert served.run("query", "copper", "--mode", "text", "--json").code == 0
     served.up()
     assert served.is_equal()
-    assert not sent_twice(served)
+    assert not served.sent_twice()
 
 
 def test_its_own_files_below_a_source_are_no_news(served):
