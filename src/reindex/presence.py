@@ -43,9 +43,28 @@ _FIELDS = tuple(each.name for each in fields(Presence))  # another version's not
 class Announcement:
     """A daemon's own presence, for as long as it lives."""
 
-    def __init__(self, descriptor: int, presence: Presence) -> None:
+    def __init__(self, data_dir: Path, descriptor: int, presence: Presence) -> None:
+        self._data_dir = data_dir
         self._descriptor = descriptor
         self.presence = presence
+
+    def renew(self) -> None:
+        """Announce it again where the file was removed with its directory, which is there again by now.
+
+        Raises LockedError when another daemon is there, and DiskError.
+        """
+        if _is_at(self._data_dir / _FILE, self._descriptor) or not self._data_dir.is_dir():
+            return
+        descriptor = _open_locked(self._data_dir)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        _write(descriptor, self.presence)
+
+    def end(self) -> None:
+        """There is no daemon any more."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
 
     def change(self, *, url: str | None = None, is_ready: bool | None = None) -> None:
         """Tell more of it. Raises DiskError."""
@@ -60,26 +79,13 @@ class Announcement:
 @contextmanager
 def announce(data_dir: Path, version: str, now: float) -> Iterator[Announcement]:
     """Be the daemon of a data directory. Raises LockedError naming the one that is there, and DiskError."""
+    presence = Presence(os.getpid(), "", version, now, started_ticks=started_ticks(os.getpid()))
+    announcement = Announcement(data_dir, _open_locked(data_dir), presence)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise DiskError(
-            f"the data directory {data_dir} can't be written: {error.strerror}",
-            "Choose another with --data-dir, or mend its permissions.",
-        ) from error
-    try:
-        if not _lock(descriptor):
-            there = _read(descriptor)
-            who = f": {_shown(there)}" if there is not None else ""
-            raise LockedError(f"a daemon is already running for {data_dir}{who}", "`reindex stop` ends it.")
-        presence = Presence(os.getpid(), "", version, now, started_ticks=started_ticks(os.getpid()))
-        _write(descriptor, presence)
-        yield Announcement(descriptor, presence)
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
+        announcement.change()
+        yield announcement
     finally:
-        os.close(descriptor)
+        announcement.end()
 
 
 def find_daemon(data_dir: Path) -> Presence | None:
@@ -128,6 +134,30 @@ def started_ticks(pid: int) -> int:
     except OSError:
         return 0
     return int(stat.rpartition(")")[2].split()[19])
+
+
+def _open_locked(data_dir: Path) -> int:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DiskError(
+            f"the data directory {data_dir} can't be written: {error.strerror}",
+            "Choose another with --data-dir, or mend its permissions.",
+        ) from error
+    if not _lock(descriptor):
+        there = _read(descriptor)
+        os.close(descriptor)
+        who = f": {_shown(there)}" if there is not None else ""
+        raise LockedError(f"a daemon is already running for {data_dir}{who}", "`reindex stop` ends it.")
+    return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _lock(descriptor: int) -> bool:

@@ -17,7 +17,7 @@ from reindex.daemon.keeper import Keeper
 from reindex.daemon.models import Models
 from reindex.daemon.notify import Notifier, watchdog_interval_s
 from reindex.daemon.surface import Shown, make_surface
-from reindex.errors import ConfigError, ExitCode, ReindexError
+from reindex.errors import ConfigError, DiskError, ExitCode, ReindexError
 from reindex.http.events import Events
 from reindex.http.server import Server
 from reindex.presence import Announcement, announce
@@ -26,6 +26,7 @@ from reindex.tasks import Tasks
 
 LOOK_S = 5.0  # between two looks at how the parts are
 STARTING_LOOK_S = 0.02
+SERVER_STOP_S = 2.0  # for requests under way
 STOP_MARGIN_S = 0.5  # of what there is to stop in: to close what is open
 
 _log = logging.getLogger("reindex.daemon")
@@ -51,7 +52,6 @@ class Daemon:
         settings = app.settings.daemon
         self._load = load
         self._app = app
-        self._http = settings.http
         self._announcement = announcement
         self._notifier = Notifier.from_environment(os.environ)
         self._condition = Condition()
@@ -79,6 +79,7 @@ class Daemon:
     def _look_after(self, signals: "Signals") -> ExitCode:
         watchdog_s = watchdog_interval_s(os.environ)
         is_ready = False
+        told = ""
         while True:
             for number in signals.wait(min(LOOK_S, watchdog_s or LOOK_S) if is_ready else STARTING_LOOK_S):
                 if number != signal.SIGHUP:
@@ -94,15 +95,28 @@ class Daemon:
                 return ExitCode.ERROR
             if watchdog_s is not None and not self._condition.is_wedged:
                 self._notifier.watchdog()
+            told = self._tell_manager(told)
             self._models.close_if_idle(self._app.settings.daemon.model_idle_s)
+            try:
+                self._announcement.renew()
+            except DiskError as error:
+                _log.warning("%s", error.message)
+
+    def _tell_manager(self, told: str) -> str:
+        """How it is, when that is another than was told."""
+        now = ": ".join([self._condition.state, *self._condition.reasons()[:1]])
+        if now != told:
+            self._notifier.status(now)
+        return now
 
     def _reload(self) -> None:
         self._notifier.reloading()
         error = ""
         try:
             app = self._load()
-            if (app.data_dir, app.settings.daemon.http) != (self._app.data_dir, self._http):
-                raise ConfigError("data_dir or [daemon] http is another", "`reindex restart` takes it.")
+            if _for_life(app) != _for_life(self._app):
+                what = "data_dir, or http, token or searches_max of [daemon],"
+                raise ConfigError(f"{what} is another", "`reindex restart` takes it.")
         except ReindexError as failure:
             error = f"{failure.message} ({failure.hint})" if failure.hint else failure.message
             _log.error("the configuration was not reloaded: %s", error)
@@ -118,20 +132,21 @@ class Daemon:
         """What is under way ends at its next step, or is cut off: every commit is safe."""
         limit_s = self._app.settings.daemon.stop_s
         deadline = time.monotonic() + max(0.0, limit_s - STOP_MARGIN_S)
+        last = threading.Timer(limit_s, _cut_off)  # also of what the interpreter waits for at its end
+        last.daemon = True
+        last.start()
         _log.info("stopping")
         self._notifier.stopping()
         signals.end_at_once()
         self._keeper.stop()
         if self._server is not None:
-            self._server.stop(min(2.0, limit_s))
+            self._server.stop(min(SERVER_STOP_S, limit_s))
         self._thread.join(max(0.0, deadline - time.monotonic()))
         self._models.close()
         if self._thread.is_alive():
             self._thread.join(STOP_MARGIN_S)
         if self._thread.is_alive():
-            _log.warning("cut off: the next start goes on from the last commit")
-            logging.shutdown()
-            os._exit(ExitCode.OK)
+            _cut_off()
 
     def _make_server(self, version: str) -> Server:
         settings = self._app.settings.daemon
@@ -144,6 +159,18 @@ class Daemon:
             searches_max=settings.searches_max,
             on_stop=service.close,
         )
+
+
+def _for_life(app: App) -> tuple[object, ...]:
+    """What a daemon keeps until it ends."""
+    daemon = app.settings.daemon
+    return app.data_dir, daemon.http, daemon.token, daemon.searches_max
+
+
+def _cut_off() -> None:
+    _log.warning("cut off: the next start goes on from the last commit")
+    logging.shutdown()
+    os._exit(ExitCode.OK)
 
 
 class Signals:
