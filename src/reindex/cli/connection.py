@@ -25,18 +25,19 @@ class NoAnswerError(Exception):
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to ask for. With `body` it is a POST of a JSON object; `makes_task`: the answer is a task that may
-    not be over.
+    not be over. `waits`: a daemon that still starts is not asked yet.
     """
 
     path: str
     query: Sequence[tuple[str, object]] = ()
     body: Mapping[str, object] | None = None
     makes_task: bool = False
+    waits: bool = True
 
 
-def order(path: str, **options: object) -> Request:
+def order(path: str, *, waits: bool = True, **options: object) -> Request:
     """Of a writing command; options that are None are not given."""
-    return Request(path, body=_given(options), makes_task=True)
+    return Request(path, body=_given(options), makes_task=True, waits=waits)
 
 
 def question(path: str, **options: object) -> Request:

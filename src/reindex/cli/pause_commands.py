@@ -18,7 +18,7 @@ def pause(
 ) -> None:
     """Let the daemon take up no more changes until `resume`. Search goes on."""
     place = open_place(config, data_dir, json_output=json_output)
-    place.perform(Command(None, order("/v1/pause"), _say_state))
+    place.perform(Command(None, order("/v1/pause", waits=False), _say_state))
 
 
 def resume(
@@ -26,7 +26,7 @@ def resume(
 ) -> None:
     """Let the daemon go on, with whatever has changed since `pause`."""
     place = open_place(config, data_dir, json_output=json_output)
-    place.perform(Command(None, order("/v1/resume"), _say_state))
+    place.perform(Command(None, order("/v1/resume", waits=False), _say_state))
 
 
 def _say_state(value: Object) -> None:

@@ -50,7 +50,7 @@ def write(settings: Settings, request: Request, progress: QuietProgress) -> Outc
 
     Raises LockedError when the daemon can't be asked, and what `follow` raises.
     """
-    waiting = _Waiting(settings.data_dir)
+    waiting = _Waiting(settings.data_dir, for_ready=request.waits)
     said: int | None = None
     while (daemon := waiting.ready_daemon()) is not None:
         if said != daemon.pid:
@@ -84,8 +84,9 @@ def other_version(settings: Settings) -> str | None:
 class _Waiting:
     """For a daemon that can be asked, up to START_WAIT_S in all."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, for_ready: bool) -> None:
         self._data_dir = data_dir
+        self._for_ready = for_ready
         self._begun = time.monotonic()
         self._has_said = False
 
@@ -98,7 +99,7 @@ class _Waiting:
                     ' its [daemon] http is off ("")',
                     "`reindex stop` ends it; or set [daemon] http and run `reindex restart`.",
                 )
-            if daemon.is_ready:
+            if daemon.is_ready or (daemon.url and not self._for_ready):
                 return daemon
             self.pause("is still starting")
         return None

@@ -27,6 +27,7 @@ TICK_S = 10.0  # at least so often it looks around
 BACKOFF_S = (1.0, 60.0)  # after a pass that failed as a whole, doubled each time
 RETRY_S = (5.0, 3600.0)  # of one document that failed and may do better, doubled each time
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
+AT_ONCE = frozenset({"pause", "resume"})
 RECONCILE_SPREAD = 0.1  # several daemons of a machine need not look at everything at the same moment
 
 _log = logging.getLogger("reindex.daemon")
@@ -193,6 +194,8 @@ class Keeper:
 
     def _failed(self, error: Exception) -> None:
         """Nothing is given up: the next try comes after a while, which grows."""
+        if self._is_stopping.is_set():  # the models are ended under it
+            return
         if isinstance(error, ReindexError):
             self._condition.failed(error)
             _log.error("%s (%s)", error.message, error.hint)
@@ -222,6 +225,8 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 (a bug: the client was told)
             self._failed(error)
             self._are_stores_doubtful = True
+        if task.error is not None:
+            _log.warning("task %d: %s failed: %s", task.id, task.command, task.error["message"])
         self._condition.phase = ""
 
     @contextmanager
@@ -233,7 +238,24 @@ class Keeper:
         yield self._writer
 
     def _underway(self, watcher: Watcher, inner: Progress | None = None) -> Underway:
-        return Underway(self._condition, self._is_stopping.is_set, lambda: self._listen(watcher), inner)
+        was_paused = self._condition.is_paused  # what is asked for all the same is done
+
+        def meanwhile() -> None:
+            self._listen(watcher)
+            self._take_at_once()
+            while self._condition.is_paused and not was_paused and not self._is_stopping.is_set():
+                watcher.wait(TICK_S, is_taking=False)
+                self._listen(watcher)
+                self._take_at_once()
+
+        return Underway(self._condition, self._is_stopping.is_set, meanwhile, inner)
+
+    def _take_at_once(self) -> None:
+        """Pause and resume wait for no work: it waits for them, at its next step."""
+        while (task := self._tasks.take(lambda task: task.command in AT_ONCE)) is not None:
+            self._tasks.run(
+                task, lambda task: self._perform(self._app, task, TaskReporting(self._tasks, task))
+            )
 
     def _wake(self) -> None:
         watcher = self._watcher
