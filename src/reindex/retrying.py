@@ -1,8 +1,11 @@
-"""`jobs retry`: what failed for good is tried again with the next pass."""
+"""`jobs retry`: what failed for good is tried again with the next pass; `jobs cancel`."""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from reindex.core.jobs import JobState, no_such_job
+from reindex.errors import ConfigError
+from reindex.stores.ledger import Ledger
 from reindex.writer import Writer
 
 
@@ -28,3 +31,17 @@ def retry(writer: Writer, name: str | None) -> RetryReport:
     for job in failed:
         ledger.jobs.change_state(job.number, JobState.CANCELLED, writer.clock.now(), "retried by hand")
     return RetryReport(len(failures), len(failed))
+
+
+def cancel(ledger: Ledger | None, name: str) -> NoReturn:
+    """Of a job that a provider works on; a local one is done, or ended, in the pass that made it.
+
+    Raises ConfigError.
+    """
+    numbers = set() if ledger is None else {str(job.number) for job in ledger.jobs.all()}
+    if name not in numbers:
+        raise no_such_job(name)
+    raise ConfigError(
+        f"job {name} can't be cancelled: only a batch that waits at a provider can",
+        "`reindex pause` holds up local work.",
+    )

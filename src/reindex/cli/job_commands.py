@@ -101,6 +101,26 @@ def jobs_retry(
     place.perform(Command(direct, order(path), _say_retried))
 
 
+@jobs_app.command("cancel")
+def jobs_cancel(
+    number: Annotated[str, typer.Argument(help="A job that waits at a provider.", metavar="ID")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Give up a job that a provider has not done yet: its documents are planned anew."""
+
+    def direct(app: App, _: Progress) -> Outcome:
+        from reindex.retrying import cancel
+
+        with app.ledger() as ledger:
+            cancel(ledger, number)
+
+    _check(number)
+    place = open_place(config, data_dir, json_output=json_output)
+    place.perform(Command(direct, order(f"/v1/jobs/{number}/cancel"), _say_job))
+
+
 def _check(number: str) -> None:
     """What can't be one is no part of an address either. Raises ConfigError."""
     if not _NAME.fullmatch(number):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from reindex.app import App
 from reindex.daemon.condition import Condition
-from reindex.errors import ConfigError
 from reindex.outcomes import (
     abandon_outcome,
     drop_outcome,
@@ -113,11 +112,11 @@ def _retry(app: App, task: Task, progress: Progress) -> Outcome:
 
 
 def _cancel(app: App, task: Task, progress: Progress) -> Outcome:
-    del app, progress
-    raise ConfigError(
-        f"job {task.options.get('job')} can't be cancelled: only batches of a provider can",
-        "`reindex jobs` shows them.",
-    )
+    from reindex.retrying import cancel
+
+    del progress
+    with app.ledger() as ledger:
+        cancel(ledger, str(task.options["job"]))
 
 
 def _text(value: object) -> str | None:
