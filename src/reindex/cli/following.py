@@ -11,6 +11,7 @@ from reindex.errors import ExitCode, ReindexError
 from reindex.tasks import Outcome
 
 POLL_WAIT_S = 5.0  # that the daemon keeps a question until there is news
+QUEUED_WAIT_S = 1.0  # until it is said what it waits for
 _ANSWER_S = POLL_WAIT_S + 60.0
 _PAUSE_MAX_S = 0.2  # between two questions: a task may change thousands of times a second
 _PAUSE_SHARE = 0.1  # of how long it has taken so far, so that a short task is told of at once
@@ -33,6 +34,8 @@ def follow(connection: Connection, task: dict[str, Any], progress: QuietProgress
         while not shown.show(last):
             time.sleep(min(_PAUSE_MAX_S, _PAUSE_SHARE * (time.monotonic() - begun)))
             last = _next(connection, last)
+            if last["state"] == "queued" and not shown.has_said_why:
+                shown.waits_for(_running(connection))
     except KeyboardInterrupt:
         raise InterruptedTaskError(
             f"task {task['id']} goes on in the daemon", "`reindex status` shows how the index stands."
@@ -45,7 +48,8 @@ def follow(connection: Connection, task: dict[str, Any], progress: QuietProgress
 
 def _next(connection: Connection, task: dict[str, Any]) -> dict[str, Any]:
     """The task as it is now, when there is news of it since it was as given."""
-    query: list[tuple[str, object]] = [("wait", f"{POLL_WAIT_S:g}")]
+    wait_s = QUEUED_WAIT_S if task["state"] == "queued" else POLL_WAIT_S
+    query: list[tuple[str, object]] = [("wait", f"{wait_s:g}")]
     if "revision" in task:
         query.append(("since", task["revision"]))
     request = Request(f"/v1/tasks/{task['id']}", query)
@@ -60,6 +64,17 @@ def _next(connection: Connection, task: dict[str, Any]) -> dict[str, Any]:
     return answer.checked()
 
 
+def _running(connection: Connection) -> str:
+    """The command that the daemon is at; "" for none, or none that is known."""
+    try:
+        found = connection.ask(Request("/v1/tasks"), _ANSWER_S).value.get("tasks", ())
+    except (UnreachableError, NoAnswerError):
+        return ""
+    return next(
+        (f"{each['command']} (task {each['id']})" for each in found if each["state"] == "running"), ""
+    )
+
+
 def _ended(message: str) -> ReindexError:
     return ReindexError(message, "What was published stays; run the command again to go on.")
 
@@ -72,6 +87,7 @@ class _Shown:
         self._phase: tuple[object, ...] = ()
         self._done = 0
         self._messages = 0
+        self.has_said_why = False
 
     def show(self, task: dict[str, Any]) -> bool:
         """What is new of it. Whether it is over; then what is left is said when the bar is gone."""
@@ -88,6 +104,12 @@ class _Shown:
             self._progress.count(documents=now["documents"], chunks=now["chunks"])
         self._tell(task)
         return False
+
+    def waits_for(self, running: str) -> None:
+        """It still has to wait: that is said once."""
+        if running:
+            self._progress.tell(f"note: the daemon has to end another command first: {running}")
+            self.has_said_why = True
 
     def messages_left(self, task: dict[str, Any]) -> tuple[str, ...]:
         """Those that were not shown."""
