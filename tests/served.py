@@ -68,10 +68,13 @@ class Served(Place):
 
     def ask(self, path, body=None):
         """Status and text of an answer. A body makes it a POST."""
+        return self.ask_at(self.presence.url, path, body)
+
+    @staticmethod
+    def ask_at(url, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.presence.url + path, data, {"Content-Type": "application/json"} if data else {}
-        )
+        headers = {"Content-Type": "application/json"} if data else {}
+        request = urllib.request.Request(url + path, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
