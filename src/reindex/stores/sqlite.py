@@ -208,6 +208,8 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
         return DiskError(f"{path} can't be opened: {error}", "Mend the permissions of the data directory.")
     if code == sqlite3.SQLITE_IOERR:
         return DiskError(f"input/output error on {path}: {error}", "Check the disk and its free space.")
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreError(f"{path} is locked by another process", "End what has it open, or wait for it.")
     return StoreError(f"{path}: {error}")
 
 
