@@ -48,12 +48,17 @@ class Announcement:
         self._descriptor = descriptor
         self.presence = presence
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be found: not when the data directory was removed, or replaced."""
+        return _is_at(self._data_dir / _FILE, self._descriptor)
+
     def renew(self) -> None:
-        """Announce it again where the file was removed with its directory, which is there again by now.
+        """Announce it again in the data directory as it is now, if there is one.
 
         Raises LockedError when another daemon is there, and DiskError.
         """
-        if _is_at(self._data_dir / _FILE, self._descriptor) or not self._data_dir.is_dir():
+        if not self._data_dir.is_dir():
             return
         descriptor = _open_locked(self._data_dir)
         os.close(self._descriptor)

@@ -8,7 +8,7 @@ from reindex.changes import Changes, find_changes
 from reindex.core.generations import Generation
 from reindex.core.jobs import JobState
 from reindex.embedders.catalog import recipe_for, recipe_notice
-from reindex.errors import ReindexError, StoreError
+from reindex.errors import ReindexError
 from reindex.model import DocumentName
 from reindex.observe import Observation, observe
 from reindex.stores.failure_rows import Failure, Hold
@@ -62,24 +62,8 @@ def recorded_status(
     app: App, *, state: str, reasons: Sequence[str], pending: int, lag_s: float
 ) -> StoreStatus:
     """The same for one who knows what is pending, without a look at the disk: failures and holds are those of
-    the last pass. A ledger that can't be read is a reason as well, and nothing is known of what is in it.
+    the last pass. Raises StoreError.
     """
-    try:
-        return _recorded(app, state=state, reasons=reasons, pending=pending, lag_s=lag_s)
-    except (StoreError, FileNotFoundError) as error:
-        why = f"{error.message} ({error.hint})" if isinstance(error, StoreError) else str(error)
-        return _status(
-            None,
-            state="degraded" if state == "ready" else state,
-            reasons=(*reasons, f"nothing is known of the index: {why}"),
-            pending=pending,
-            failures=(),
-            holds=(),
-            lag_s=round(lag_s, 3),
-        )
-
-
-def _recorded(app: App, *, state: str, reasons: Sequence[str], pending: int, lag_s: float) -> StoreStatus:
     with app.ledger() as ledger:
         live = ledger.generations.live() if ledger is not None else None
         failures = tuple(ledger.failures.all().values()) if ledger is not None else ()
@@ -100,6 +84,21 @@ def _recorded(app: App, *, state: str, reasons: Sequence[str], pending: int, lag
             holds=holds,
             lag_s=round(lag_s, 3),
         )
+
+
+def unreadable_status(
+    error: ReindexError, *, state: str, reasons: Sequence[str], pending: int, lag_s: float
+) -> StoreStatus:
+    """Where the ledger can't be read: nothing is known of what is in it."""
+    return _status(
+        None,
+        state="degraded" if state == "ready" else state,
+        reasons=(*reasons, f"nothing is known of the index: {error.message} ({error.hint})"),
+        pending=pending,
+        failures=(),
+        holds=(),
+        lag_s=round(lag_s, 3),
+    )
 
 
 def _status(

@@ -23,7 +23,7 @@ class Commands:
     def __init__(self, condition: Condition) -> None:
         self._condition = condition
         self._known: dict[str, Callable[[App, Task, Progress], Outcome]] = {
-            "sync": _sync,
+            "sync": self._sync,
             "rebuild": _rebuild,
             "promote": _promote,
             "rollback": _rollback,
@@ -39,6 +39,13 @@ class Commands:
         """Raises any ReindexError of the command."""
         return self._known[task.command](app, task, progress)
 
+    def _sync(self, app: App, task: Task, progress: Progress) -> Outcome:
+        from reindex.syncing import sync
+
+        report = sync(app, progress, accept_deletes=bool(task.options.get("accept_deletes")))
+        self._condition.lacks(report)
+        return sync_outcome(report)
+
     def _pause(self, app: App, task: Task, progress: Progress) -> Outcome:
         del app, task, progress
         self._condition.is_paused = True
@@ -48,12 +55,6 @@ class Commands:
         del app, task, progress
         self._condition.is_paused = False
         return pause_outcome(paused=False)
-
-
-def _sync(app: App, task: Task, progress: Progress) -> Outcome:
-    from reindex.syncing import sync
-
-    return sync_outcome(sync(app, progress, accept_deletes=bool(task.options.get("accept_deletes"))))
 
 
 def _rebuild(app: App, task: Task, progress: Progress) -> Outcome:

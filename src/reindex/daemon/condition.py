@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from reindex.errors import ReindexError
+from reindex.report import PassReport
 
 WEDGED_AFTER_S = 900.0  # without a sign of progress: the longest single step is the index of a large table
 
@@ -24,7 +25,8 @@ class Condition:
     """What the daemon knows of itself. Times are in seconds since the epoch, `_s` are durations.
 
     `waiting` and `waiting_s` are of hints that no pass has taken yet. `planned` documents are those of the
-    pass that is under way, or failed last, `worked` the published ones of them; `behind_since` (by the clock
+    pass that is under way, or failed last, `worked` the published ones of them, `failed_documents` and
+    `held_documents` are as of the last one; `behind_since` (by the clock
     that never jumps) is when the oldest of them changed. `postponed` were being written. `watching` says why
     changes are found later than they could be. `failure` is of the last pass, with what to do about it; ""
     when it went well.
@@ -44,6 +46,8 @@ class Condition:
     worked: int = 0
     behind_since: float | None = None
     postponed: int = 0
+    failed_documents: int = 0
+    held_documents: int = 0
     watches: int = 0
     overflows: int = 0
     passes: int = 0
@@ -83,7 +87,13 @@ class Condition:
             return "starting"
         if self.is_paused:
             return "paused"
-        return "degraded" if self.failure or self.watching else "ready"
+        is_well = self.is_as_configured and not (self.failure or self.watching)
+        return "ready" if is_well else "degraded"
+
+    @property
+    def is_as_configured(self) -> bool:
+        """The last reload, if there was one, was taken."""
+        return self.reload is None or not self.reload.error
 
     def reasons(self) -> list[str]:
         """Why it is not simply ready, each with what to do."""
@@ -91,9 +101,13 @@ class Condition:
         found += self.watching
         if self.is_paused:
             found.append("paused: `reindex resume` goes on")
-        if self.reload is not None and self.reload.error:
+        if self.reload is not None and not self.is_as_configured:
             found.append(f"the configuration was not reloaded: {self.reload.error}")
         return found
+
+    def lacks(self, report: PassReport) -> None:
+        """What the last pass could not index, or did not dare to delete."""
+        self.failed_documents, self.held_documents = report.documents.failed, report.documents.held
 
     def failed(self, error: ReindexError) -> None:
         """The last pass could not be done."""

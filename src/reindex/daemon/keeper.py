@@ -64,6 +64,11 @@ class Keeper:
         self._next_app = app
         self._wake()
 
+    def doubt_stores(self) -> None:
+        """Open them anew with the next turn: they may be gone. From any thread."""
+        self._are_stores_doubtful = True
+        self._wake()
+
     def run(self) -> None:
         """Until `stop`. What fails is told by the condition, and tried again."""
         self._tasks.wakes = self._wake
@@ -175,6 +180,7 @@ class Keeper:
         condition.notices = tuple(report.notices)
         condition.planned = condition.worked = 0
         condition.postponed = len(report.postponed)
+        condition.lacks(report)
         condition.behind_since = None
         condition.passes += 1
         condition.last_success_at = time.time()
@@ -198,7 +204,7 @@ class Keeper:
             return
         if isinstance(error, ReindexError):
             self._condition.failed(error)
-            _log.error("%s (%s)", error.message, error.hint)
+            _log.error("%s", error.message, extra={"hint": error.hint})
         else:
             self._condition.failed(ReindexError(f"a bug: {type(error).__name__}: {error}", "See the log."))
             _log.exception("a bug", exc_info=error)

@@ -97,10 +97,16 @@ class Daemon:
                 self._notifier.watchdog()
             told = self._tell_manager(told)
             self._models.close_if_idle(self._app.settings.daemon.model_idle_s)
-            try:
-                self._announcement.renew()
-            except DiskError as error:
-                _log.warning("%s", error.message)
+            if not self._announcement.is_there:
+                self._announce_again()
+
+    def _announce_again(self) -> None:
+        """The data directory was removed, or is another: the keeper makes one, and what was in it, anew."""
+        self._keeper.doubt_stores()
+        try:
+            self._announcement.renew()
+        except DiskError as error:
+            _log.warning("%s", error.message)
 
     def _tell_manager(self, told: str) -> str:
         """How it is, when that is another than was told."""
@@ -151,7 +157,9 @@ class Daemon:
     def _make_server(self, version: str) -> Server:
         settings = self._app.settings.daemon
         service = SearchService(replace(self._app, embedder_for=self._models.query_embedder))
-        shown = Shown(lambda: self._app, self._condition, self._announcement, version)
+        shown = Shown(
+            lambda: self._app, self._condition, self._announcement, version, self._keeper.doubt_stores
+        )
         return Server(
             make_surface(shown, service, self._tasks, self._events),
             settings.http,

@@ -1,11 +1,13 @@
 """What the daemon shows over HTTP: what it knows of itself, and what the ledger says."""
 
 from collections.abc import Callable
+from typing import TypedDict
 
 from reindex.app import App
 from reindex.browsing import compare_generations
 from reindex.daemon.condition import Condition
 from reindex.document_status import document_status
+from reindex.errors import StoreError
 from reindex.http.events import Events
 from reindex.http.metrics import Numbers
 from reindex.http.surface import Health, SearchRequest, Surface
@@ -21,19 +23,34 @@ from reindex.objects import (
 from reindex.presence import Announcement
 from reindex.search import SearchResult
 from reindex.serving import SearchService
-from reindex.status import StoreStatus, recorded_status
+from reindex.status import StoreStatus, recorded_status, unreadable_status
 from reindex.stores.snapshot import Filter
 from reindex.tasks import Tasks
+
+
+class _Own(TypedDict):
+    """What the daemon knows of itself."""
+
+    state: str
+    reasons: list[str]
+    pending: int
+    lag_s: float
 
 
 class Shown:
     """Answers of the daemon, each from a fresh look at the ledger. Called in several threads."""
 
     def __init__(
-        self, app: Callable[[], App], condition: Condition, announcement: Announcement, version: str
+        self,
+        app: Callable[[], App],
+        condition: Condition,
+        announcement: Announcement,
+        version: str,
+        doubt_stores: Callable[[], None],
     ) -> None:
-        """`app` gives the one by the configuration that holds now."""
+        """`app` gives the one by the configuration that holds now; `doubt_stores` has them opened anew."""
         self._app = app
+        self._doubt_stores = doubt_stores
         self._condition = condition
         self._announcement = announcement
         self._version = version
@@ -79,10 +96,15 @@ class Shown:
     def health(self) -> Health:
         """From memory alone."""
         condition = self._condition
+        refused = condition.reload.error if condition.reload is not None else ""
+        failed, held = condition.failed_documents, condition.held_documents
+        lacking = failed or held
         components = {
             "keeper": (not condition.is_wedged, condition.phase or condition.state),
             "last pass": (not condition.failure, condition.failure or "went well"),
             "watching": (not condition.watching, "; ".join(condition.watching) or "all folders"),
+            "documents": (not lacking, f"{failed} failed, {held} deletions held"),
+            "configuration": (condition.is_as_configured, refused or "taken"),
         }
         is_ready = condition.is_ready and not condition.is_stopping
         return Health(not condition.is_wedged, is_ready, components)
@@ -99,6 +121,7 @@ class Shown:
             held_documents=store.held,
             index_lag_s=store.lag_s,
             is_paused=condition.is_paused,
+            is_as_configured=condition.is_as_configured,
             generation=store.live.number if store.live is not None else None,
             last_success_at=condition.last_success_at,
             watch_overflows=condition.overflows,
@@ -111,13 +134,18 @@ class Shown:
 
     def _store_status(self) -> StoreStatus:
         condition = self._condition
-        return recorded_status(
-            self._app(),
+        own = _Own(
             state=condition.state,
             reasons=condition.reasons(),
             pending=condition.pending,
             lag_s=condition.lag_s,
         )
+        try:
+            return recorded_status(self._app(), **own)
+        except StoreError as error:
+            if not error.is_of_the_place:  # who has it open may not notice for long
+                self._doubt_stores()
+            return unreadable_status(error, **own)
 
 
 def make_surface(shown: Shown, service: SearchService, tasks: Tasks, events: Events) -> Surface:

@@ -37,6 +37,7 @@ class Numbers:
     held_documents: int = 0
     index_lag_s: float = 0.0
     is_paused: bool = False
+    is_as_configured: bool = True
     generation: int | None = None
     last_success_at: float | None = None
     watch_overflows: int = 0
@@ -124,6 +125,11 @@ def _gauges(numbers: Numbers) -> Iterable[Metric]:
         ("held_documents", "Documents whose deletion is held back.", numbers.held_documents),
         ("index_lag_seconds", "Age of the oldest change that is not indexed.", numbers.index_lag_s),
         ("paused", "Whether the daemon was told to pause (1), or not (0).", int(numbers.is_paused)),
+        (
+            "config_last_reload_successful",
+            "Whether the last reload of the configuration, if any, was taken (1), or refused (0).",
+            int(numbers.is_as_configured),
+        ),
         ("generation", "Number of the live generation, 0 before the first.", numbers.generation or 0),
         (
             "last_success_timestamp_seconds",
