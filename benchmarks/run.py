@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import measures
+import measures_daemon
 import measures_edits
 import measures_floors
 import measures_load
@@ -46,6 +47,11 @@ MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
     "retrieval": measures_edits.retrieval,
     "scale": scale.scale,
     "rebuild": measures_rebuild.rebuild,
+    "daemon-save": measures_daemon.save,
+    "daemon-edit": measures_daemon.edit,
+    "daemon-burst": measures_daemon.burst,
+    "daemon-idle": measures_daemon.idle,
+    "daemon-query": measures_daemon.thin,
     "peers-edits": measures_peers.edits,
     "peers-nothing": measures_peers.nothing,
     "peers-killed": measures_peers.killed,
