@@ -36,7 +36,7 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 def make(config: str, documents: int, first: int = 0) -> dict:
     """Write documents of ten paragraphs, each one chunk of words that are as frequent as words are."""
     docs = Path(config).parent / "docs"
-    words = _vocabulary()
+    words = vocabulary()
     weights = 1.0 / np.arange(1, _WORDS + 1)
     size = 0
     for start in range(first, first + documents, FOLDER):
@@ -287,7 +287,7 @@ def milliseconds_of(call: Callable[[], object]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _vocabulary() -> list[str]:
+def vocabulary() -> list[str]:
     base = len(_SYLLABLES)
     endings = ["", *_SYLLABLES]
     return [
