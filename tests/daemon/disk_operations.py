@@ -8,6 +8,7 @@ import random
 import shutil
 from pathlib import Path
 
+from daemon.disk_saves import Saves, write
 from doubles import paragraphs
 
 FOLDERS = ("", "a", "a/b", "a/b/c", "d", "d/e", "sub", "sub/a", "sub/x.md")  # the last: a folder like a file
@@ -15,7 +16,7 @@ NAMES = ("one.md", "two.md", "three.txt", "x.md", "noise.log")
 RULES = ("", "two.md\n", "b/\n", "/a\n", "*.txt\n", "!two.md\n*.md\n")
 
 
-class Disk:
+class Disk(Saves):
     """Does random steps below `root`; `outside` is where things come from and go to."""
 
     def __init__(self, seed, root, outside, *, burst=(40, 120), says=False):
@@ -100,66 +101,6 @@ class Disk:
 
     def _named(self, path):
         return str(path.relative_to(self.root.parent))
-
-    # What is done
-
-    def create(self):
-        path = self.place()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, self.text())
-        return self._named(path)
-
-    def edit(self):
-        path = self.existing()
-        write(path, self.text())
-        return self._named(path)
-
-    def edit_unseen(self):
-        """Other bytes of the same size and with the same time."""
-        path = self.existing()
-        before = path.stat()
-        content = path.read_bytes()
-        path.write_bytes(content[::-1])
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        return self._named(path)
-
-    def append(self):
-        path = self.existing()
-        file = path.open("a")
-        self._open.append(file)
-        file.write(self.text())
-        file.flush()
-        if len(self._open) > 3:
-            self._open.pop(0).close()
-        return self._named(path)
-
-    def close_all(self):
-        while self._open:
-            self._open.pop().close()
-
-    def save_atomically(self):
-        path = self.existing() if self.random.random() < 0.7 else self.place()
-        beside = path.with_name(
-            self.random.choice([".#tmp", path.name + "~", "whatever.md", path.name + "___jb_tmp___"])
-        )
-        write(beside, self.text())
-        beside.replace(path)
-        return self._named(path)
-
-    def save_by_backup(self):
-        """vim's way: the old one is renamed, a new one written, the old one removed."""
-        path = self.existing()
-        old = path.with_name(path.name + "~")
-        path.rename(old)
-        write(path, self.text())
-        old.unlink()
-        return self._named(path)
-
-    def touch(self):
-        path = self.existing()
-        os.utime(path)
-        path.chmod(self.random.choice([0o644, 0o600]))
-        return self._named(path)
 
     def make_folders(self):
         path = self.root / self.random.choice(FOLDERS) / f"n{self.random.randrange(5)}" / "deep" / "one.md"
@@ -320,10 +261,3 @@ class Disk:
         mode = path.stat().st_mode
         path.chmod(0o000 if mode & 0o400 else 0o755)
         return f"{self._named(path)} {mode:o}"
-
-
-def write(path, text):
-    """In place, as most programs do. Never waits for the other end of a pipe."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o644)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from itertools import pairwise
 
 import pytest
 
@@ -40,22 +39,24 @@ def test_a_model_that_is_down_is_tried_again_until_it_is_back(kept, quickly):
 def test_the_pauses_after_a_failure_double_and_no_event_cuts_them_short(kept, monkeypatch):
     monkeypatch.setattr("reindex.daemon.keeper.BACKOFF_S", (0.3, 60.0))
     kept.keeper._backoff_s = 0.3
-    tries = []
-    kept.house.embedder.before_batch = lambda: tries.append(time.monotonic())
-    kept.house.embedder.is_down = True
+    started, failed = [], []
+    plain = kept.keeper._failed
 
-    def pauses():
-        return [b - a for a, b in pairwise(tries) if b - a > 0.2]
+    def sync_later(*arguments, **options):
+        started.append(time.monotonic())
+        return sync_with(*arguments, **options)
+
+    monkeypatch.setattr("reindex.daemon.keeper.sync_with", sync_later)
+    kept.keeper._failed = lambda error: (failed.append(time.monotonic()), plain(error))
+    kept.house.embedder.is_down = True
 
     def are_enough():
         kept.house.write("a.md", paragraphs(time.monotonic_ns()))
-        return len(pauses()) >= 2
+        return len(started) >= 4
 
     kept.until(are_enough)
-    pauses = pauses()
-    assert pauses[0] >= 0.29
-    assert pauses[1] >= 0.59
-    kept.house.embedder.is_down = False
+    for number, (end, start) in enumerate(zip(failed, started[1:], strict=False)):
+        assert start - end >= 0.3 * 2**number - 0.01
 
 
 @pytest.mark.parametrize("why", ["paused", "backing off"])
