@@ -20,7 +20,8 @@ class Limits(TypedDict, total=False):
     max: float
     pattern: str  # a regular expression for the whole string
     allowed: str  # the pattern in words
-    may_hold_password: bool  # masked wherever it is shown
+    may_hold_password: bool  # an address: the password in it is masked wherever it is shown
+    is_secret: bool  # all of it is
     may_be_path: bool  # a string that is a path when it begins with ".", "/" or "~"
     example: str  # what `init` writes where there is no default
     fine_tuning: bool  # `init` writes it as a comment
@@ -202,7 +203,7 @@ class DaemonSettings:
             "what a client has to show; needed for another address than this machine's own",
             pattern=r"[!-~]*",
             allowed="printable, without spaces",
-            may_hold_password=True,
+            is_secret=True,
             example="${REINDEX_TOKEN}",
             fine_tuning=True,
         ),

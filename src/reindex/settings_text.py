@@ -166,6 +166,8 @@ def _plain(entry: Entry, value: object) -> object:
             return list(value)
         case float() if value.is_integer():
             return int(value)
+        case str() if entry.limits.get("is_secret"):
+            return value and "***"
         case str() if entry.limits.get("may_hold_password"):
             return masked(value)
         case _:

@@ -506,6 +506,9 @@ def test_credentials_are_masked_where_settings_are_shown():
     assert 'base_url = "https://***@host:1/v1"' in show(loaded, origin=True)
     assert "hu/sh" not in json.dumps(as_table(loaded.settings))
     assert masked("https://host/v1") == "https://host/v1"
+    loaded = parse(SOURCE + '[daemon]\ntoken = "hush"')
+    assert 'token = "***"' in show(loaded, origin=True)
+    assert "hush" not in json.dumps(as_table(loaded.settings))
 
 
 def test_the_schema_knows_every_key_and_no_other():
