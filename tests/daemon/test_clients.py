@@ -27,7 +27,9 @@ IS_LONG = bool(os.environ.get("LONG"))
 CLIENTS = 8 if IS_LONG else 3
 LASTS_S = 60 * float(os.environ.get("MINUTES", "10")) if IS_LONG else 8.0
 DOCUMENTS, OTHERS, CHUNKS = 5, 10, 3
-EDIT_EVERY_S, KILL_EVERY_S = 0.1, 0.7
+EDIT_EVERY_S = 0.1
+KILL_EVERY_S = 8.0 if os.environ.get("REAL") else 2.0  # a model that is never let load answers nothing
+SAMPLE_EVERY_S = 0.5
 GROWTH_KB_PER_MINUTE = 4096  # of a long run, when its first half is over
 
 
@@ -39,7 +41,7 @@ class Hostile:
         self.pid = served.presence.pid
         self.chooser = random.Random(2026)
         self.revision = self.kills = self.cycles = 0
-        self.next_edit = self.next_kill = time.monotonic()
+        self.next_edit = self.next_kill = self.next_sample = time.monotonic()
         self.memory = []  # (moment in minutes, KB)
         self.floors = []  # descriptors and threads after each cycle
 
@@ -70,6 +72,8 @@ class Hostile:
                     os.kill(self.chooser.choice(children), signal.SIGKILL)
                     self.kills += 1
             self.next_kill = now + KILL_EVERY_S
+        if now >= self.next_sample:
+            self.next_sample = now + SAMPLE_EVERY_S
             status = Path(f"/proc/{self.pid}/status").read_text()
             self.memory.append((now / 60, int(status.partition("VmRSS:")[2].split()[0])))
         time.sleep(0.01)
@@ -166,7 +170,7 @@ def test_clients_at_full_speed(served):
         f" memory {hostile.memory[0][1]} to {hostile.memory[-1][1]} KB, {slope:+.0f} KB a minute in the"
         f" second half; descriptors {fds} to {fds_last}, threads {threads} to {threads_last}"
     )
-    assert hostile.kills > 3
+    assert hostile.kills > 1
     if IS_LONG:  # the first two cycles are the warming up
         assert slope < GROWTH_KB_PER_MINUTE
         (fds, threads) = hostile.floors[1]
