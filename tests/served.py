@@ -21,6 +21,7 @@ class Served(Place):
     """`fault` is the file by which its model is told to fail, `log` the one with what the model was sent."""
 
     is_real = False  # the model
+    token = ""
 
     def start(self, *arguments, real_model=False):
         return super().start(*arguments, real_model=real_model or self.is_real)
@@ -70,10 +71,11 @@ class Served(Place):
         """Status and text of an answer. A body makes it a POST."""
         return self.ask_at(self.presence.url, path, body)
 
-    @staticmethod
-    def ask_at(url, path, body=None):
+    def ask_at(self, url, path, body=None):
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(url + path, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
