@@ -74,6 +74,10 @@ class QueryVectors:
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(task)
 
+    def forget_embedders(self) -> None:
+        """Ask for them anew with the next texts: they may be others by now. From any thread."""
+        self._embedders = {}
+
     async def close(self) -> None:
         """Cancel what waits. What a thread works on ends by itself: close the model's process to end it."""
         tasks = [*self._in_flight.values(), *filter(None, (self._working, self._writing))]

@@ -82,6 +82,10 @@ class SearchService:
         """
         return (await self._retried(self._current, _itself)).published
 
+    def forget_embedders(self) -> None:
+        """Ask the App for them anew. From any thread."""
+        self._vectors.forget_embedders()
+
     async def close(self) -> None:
         """End what it began. The processes of the models are their owner's."""
         await self._vectors.close()

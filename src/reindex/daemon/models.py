@@ -3,6 +3,7 @@ that embed queries are as urgent as whoever waits.
 """
 
 import time
+import weakref
 
 from reindex.app import App
 from reindex.core.identity import Recipe
@@ -18,12 +19,12 @@ class Models:
 
     def __init__(self, app: App) -> None:
         """Starts nothing."""
-        self._left: list[ModelProcesses] = []
+        self._left: weakref.WeakSet[ModelProcesses] = weakref.WeakSet()  # until nobody works with them
         self._take(app)
 
     def take_over(self, app: App) -> None:
         """Go on by another configuration: new processes, with the next text."""
-        self._left += [self._documents, self._queries]
+        self._left |= {self._documents, self._queries}
         self._take(app)
 
     def query_embedder(self, recipe: Recipe) -> Embedder:
@@ -35,7 +36,7 @@ class Models:
         now = time.monotonic()
         for pool in (self._documents, self._queries):
             pool.close_if_idle(now, idle_s)
-        for pool in self._left:
+        for pool in list(self._left):
             pool.close_if_idle(now, min(LEFT_IDLE_S, idle_s))
 
     def close(self) -> None:

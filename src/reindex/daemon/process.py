@@ -1,5 +1,6 @@
 """The daemon's process: announced, serving, kept fresh, told by signals, ended cleanly."""
 
+import gc
 import logging
 import os
 import select
@@ -24,6 +25,7 @@ from reindex.presence import Announcement, announce
 from reindex.serving import SearchService
 from reindex.tasks import Tasks
 
+COLLECT_AFTER = (700, 10, 10)  # Python's own: a command sets it higher, and ends before it matters
 LOOK_S = 5.0  # between two looks at how the parts are
 STARTING_LOOK_S = 0.02
 SERVER_STOP_S = 2.0  # for requests under way
@@ -37,6 +39,8 @@ def run(load: Callable[[], App], version: str) -> ExitCode:
     configuration anew. Raises ConfigError, LockedError, AddressError and DiskError while it starts.
     """
     app = load()
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(*COLLECT_AFTER)
     with ExitStack() as stack:
         signals = stack.enter_context(_signals())
         announcement = stack.enter_context(announce(app.data_dir, version, time.time()))
@@ -61,6 +65,7 @@ class Daemon:
         commands = Commands(self._condition)
         self._keeper = Keeper(app, self._tasks, self._condition, commands.perform)
         self._thread = threading.Thread(target=self._keeper.run, name="keeper", daemon=True)
+        self._service: SearchService | None = None
         self._server: Server | None = None
         if settings.http:
             self._server = self._make_server(version)
@@ -129,6 +134,8 @@ class Daemon:
         else:
             self._app = app
             self._models.take_over(app)
+            if self._service is not None:
+                self._service.forget_embedders()
             self._keeper.take_over(app)
             _log.info("the configuration was reloaded")
         self._condition.reload = Reload(time.time(), error)
@@ -156,7 +163,7 @@ class Daemon:
 
     def _make_server(self, version: str) -> Server:
         settings = self._app.settings.daemon
-        service = SearchService(replace(self._app, embedder_for=self._models.query_embedder))
+        service = self._service = SearchService(replace(self._app, embedder_for=self._models.query_embedder))
         shown = Shown(
             lambda: self._app, self._condition, self._announcement, version, self._keeper.doubt_stores
         )
