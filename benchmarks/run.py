@@ -23,6 +23,7 @@ from pathlib import Path
 
 import measures
 import measures_daemon
+import measures_daemon_many
 import measures_daemon_search
 import measures_edits
 import measures_floors
@@ -53,6 +54,8 @@ MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
     "daemon-burst": measures_daemon.burst,
     "daemon-idle": measures_daemon.idle,
     "daemon-query": measures_daemon.thin,
+    "daemon-many": measures_daemon_many.many,
+    "daemon-checkout": measures_daemon_many.checkout,
     "daemon-search": measures_daemon_search.search,
     "peers-edits": measures_peers.edits,
     "peers-nothing": measures_peers.nothing,

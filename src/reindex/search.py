@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from reindex.core.generations import Behind
-from reindex.core.identity import Recipe, document_id, embedding_key
-from reindex.core.layout import DocumentLayout, Place
-from reindex.core.ranking import reciprocal_rank_fusion
+from reindex.core.identity import Recipe, embedding_key
+from reindex.core.layout import DocumentPlaces
+from reindex.core.ranking import best_with_ties, reciprocal_rank_fusion
 from reindex.errors import ConfigError, EmbeddingError, ModelError, NothingIndexedError, StoreError
-from reindex.model import DAY_S, DocumentName, EmbeddingKey
+from reindex.model import DAY_S, EmbeddingKey
 from reindex.stores.cache import VectorCache
 from reindex.stores.lance import TableMissingError
 from reindex.stores.pointer import Pointer, Published
-from reindex.stores.snapshot import Candidate, Filter, Snapshot, Snapshots
+from reindex.stores.snapshot import Candidate, Filter, Scores, Snapshot, Snapshots
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
@@ -220,13 +220,11 @@ def search_result(published: Published, hits: list[Hit], degraded: str, started:
     )
 
 
-def best_of(
-    question: Question, by_vector: Sequence[Candidate], by_text: Sequence[Candidate]
-) -> list[Candidate]:
-    """What the two sides found, each best first, as one ranking of at most k."""
+def best_of(question: Question, by_vector: Scores, by_words: Scores) -> Scores:
+    """Of what the two sides found, the k best rows, and those that are as good as the last of them."""
     if question.mode is SearchMode.HYBRID:
-        return _merge(by_vector, by_text)[: question.k]
-    return list(by_vector or by_text)[: question.k]
+        return best_with_ties(reciprocal_rank_fusion([by_vector, by_words]), question.k)
+    return best_with_ties(by_vector or by_words, question.k)
 
 
 def documents_of(best: Iterable[Candidate]) -> list[str]:
@@ -234,11 +232,10 @@ def documents_of(best: Iterable[Candidate]) -> list[str]:
     return sorted({candidate.document for candidate in best})
 
 
-def hits_of(best: Sequence[Candidate], layouts: Iterable[DocumentLayout]) -> list[Hit]:
-    """The hits with their places, from layouts of the same version."""
-    documents = {document_id(layout.name): _places(layout) for layout in layouts}
+def hits_of(best: Sequence[Candidate], documents: Mapping[str, DocumentPlaces]) -> list[Hit]:
+    """The hits with their places; `documents` by their ids, of the same version."""
     # A row that no layout claims is damage, of which `verify` tells: it answers nothing, and stops nothing.
-    known = [c for c in best if c.document in documents and c.chunk_id in documents[c.document][1]]
+    known = [c for c in best if c.document in documents and c.chunk_id in documents[c.document].of_chunk]
     return [
         _hit(rank, candidate, documents[candidate.document]) for rank, candidate in enumerate(known, start=1)
     ]
@@ -246,28 +243,14 @@ def hits_of(best: Sequence[Candidate], layouts: Iterable[DocumentLayout]) -> lis
 
 def _answer(snapshot: Snapshot, question: Question, vector: Vector | None) -> list[Hit]:
     depth, limits = question.depth, question.limits
-    by_vector = snapshot.nearest(vector, depth, limits) if vector is not None else []
-    by_text = snapshot.matching(question.text, depth, limits) if question.is_by_text else []
-    best = best_of(question, by_vector, by_text)
-    return hits_of(best, snapshot.layouts(documents_of(best))) if best else []
+    by_vector = snapshot.score_by_vector(vector, depth, limits) if vector is not None else {}
+    by_words = snapshot.score_by_words(question.text, depth, limits) if question.is_by_text else {}
+    best = snapshot.candidates(best_of(question, by_vector, by_words))[: question.k]
+    return hits_of(best, snapshot.places(documents_of(best))) if best else []
 
 
-def _merge(by_vector: Sequence[Candidate], by_text: Sequence[Candidate]) -> list[Candidate]:
-    candidates = {candidate.chunk_id: candidate for candidate in (*by_vector, *by_text)}
-    fused = reciprocal_rank_fusion([[c.chunk_id for c in by_vector], [c.chunk_id for c in by_text]])
-    return [
-        Candidate(chunk_id, candidates[chunk_id].document, candidates[chunk_id].text, score)
-        for chunk_id, score in fused
-    ]
-
-
-def _places(layout: DocumentLayout) -> tuple[DocumentName, dict[str, Place]]:
-    return layout.name, dict(zip(layout.chunk_ids(), layout.places, strict=True))
-
-
-def _hit(rank: int, candidate: Candidate, document: tuple[DocumentName, Mapping[str, Place]]) -> Hit:
-    name, places = document
-    place = places[candidate.chunk_id]
+def _hit(rank: int, candidate: Candidate, document: DocumentPlaces) -> Hit:
+    name, place = document.name, document.of_chunk[candidate.chunk_id]
     return Hit(
         rank=rank,
         score=candidate.score,

@@ -24,7 +24,7 @@ from reindex.search import (
 )
 from reindex.stores.lance import TableMissingError
 from reindex.stores.pointer import Pointer, Published
-from reindex.stores.snapshot import Candidate, Filter
+from reindex.stores.snapshot import Filter, Scores
 from reindex.stores.snapshot_async import AsyncSnapshot, AsyncSnapshots
 
 if TYPE_CHECKING:
@@ -143,12 +143,15 @@ class SearchService:
         try:
             vector, degraded = await self._vector(snapshot, question)
             by_vector = (
-                await snapshot.nearest(vector, question.depth, question.limits) if vector is not None else []
+                await snapshot.score_by_vector(vector, question.depth, question.limits)
+                if vector is not None
+                else {}
             )
-            best = best_of(question, by_vector, await by_words)
+            found = best_of(question, by_vector, await by_words)
         finally:
             by_words.cancel()
-        hits: list[Hit] = hits_of(best, await snapshot.layouts(documents_of(best))) if best else []
+        best = (await snapshot.candidates(found))[: question.k]
+        hits: list[Hit] = hits_of(best, await snapshot.places(documents_of(best))) if best else []
         return search_result(snapshot.published, hits, degraded, started)
 
     async def _vector(self, snapshot: AsyncSnapshot, question: Question) -> tuple[Vector | None, str]:
@@ -164,10 +167,10 @@ class SearchService:
             return None, error.message
 
 
-async def _matching(snapshot: AsyncSnapshot, question: Question) -> list[Candidate]:
+async def _matching(snapshot: AsyncSnapshot, question: Question) -> Scores:
     if not question.is_by_text:
-        return []
-    return await snapshot.matching(question.text, question.depth, question.limits)
+        return {}
+    return await snapshot.score_by_words(question.text, question.depth, question.limits)
 
 
 async def _itself(snapshot: AsyncSnapshot) -> AsyncSnapshot:

@@ -20,6 +20,7 @@ from reindex.errors import ConfigError, EmbeddingError, NothingIndexedError
 from reindex.query_vectors import BATCH_MAX, QueryVectors
 from reindex.search import SearchMode
 from reindex.serving import SearchService
+from reindex.stores import snapshot_async
 from reindex.stores.cache import VectorCache
 from reindex.stores.snapshot import Filter
 
@@ -88,6 +89,40 @@ def test_it_answers_as_a_reader_does(house):
             assert (await service.search("river")).version == house.published().version
         with pytest.raises(ConfigError):
             await service.search("river", 0)
+
+    serve(house, use)
+
+
+def test_places_are_remembered_within_a_limit(house, monkeypatch):
+    monkeypatch.setattr(snapshot_async, "REMEMBERED_MAX", 20)  # two of the three documents, at most
+    house.sync()
+    reader = house.reader()
+
+    async def use(service):
+        for question in (*QUESTIONS, *reversed(QUESTIONS)):
+            found = await service.search(question)
+            assert without_time(found) == without_time(reader.search(question))
+            assert service._snapshot._remembered == sum(
+                len(places.of_chunk) for places in service._snapshot._places.values()
+            )
+            assert service._snapshot._remembered <= 20
+        assert service._snapshot._places
+
+    serve(house, use)
+
+
+def test_equal_texts_are_told_apart_by_their_ids_alone(house):
+    """Whichever was indexed first: neither upkeep nor a rebuild changes the order of an answer."""
+    for name in ("z.md", "m.md", "b/a.md"):
+        house.write(f"same/{name}", "The very same words about a lighthouse.\n")
+        house.sync()
+
+    async def use(service):
+        for mode in SearchMode:
+            hits = (await service.search("The very same words about a lighthouse.", 3, mode)).hits
+            assert {hit.path for hit in hits} == {"same/z.md", "same/m.md", "same/b/a.md"}
+            assert [hit.chunk_id for hit in hits] == sorted(hit.chunk_id for hit in hits)
+            assert len({hit.score for hit in hits}) == 1
 
     serve(house, use)
 

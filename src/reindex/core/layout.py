@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reindex.core.identity import chunk_ids, pack_keys, unpack_keys
@@ -22,6 +22,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentPlaces:
+    """Where the chunks of a document stand, by their ids."""
+
+    name: DocumentName
+    of_chunk: Mapping[str, Place]
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentLayout:
     """A document as its row in the table tells it. `keys` and `places` are in reading order."""
 
@@ -36,6 +44,10 @@ class DocumentLayout:
     def chunk_ids(self) -> list[str]:
         """The ids of this document's chunk rows, in reading order."""
         return chunk_ids(self.name, self.keys)
+
+    def by_chunk(self) -> DocumentPlaces:
+        """What hits need of it."""
+        return DocumentPlaces(self.name, dict(zip(self.chunk_ids(), self.places, strict=True)))
 
 
 def layout_of(

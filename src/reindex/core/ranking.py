@@ -1,15 +1,39 @@
 """Merging two rankings of the same version into one."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 RRF_K = 60
 
+T = TypeVar("T", bound=Hashable)
 
-def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
-    """Ids with their fused score, best first: the sum of 1 / (60 + rank) over the rankings with the id."""
-    scores: dict[str, float] = defaultdict(float)
+
+def ranks(scores: Mapping[T, float]) -> dict[T, int]:
+    """From 1, for the highest score. Equal scores share the first rank of them, so that who is called what,
+    or was found first, decides nothing.
+    """
+    found: dict[T, int] = {}
+    rank, last = 0, None
+    for position, (identity, score) in enumerate(sorted(scores.items(), key=lambda item: -item[1]), start=1):
+        if score != last:
+            rank, last = position, score
+        found[identity] = rank
+    return found
+
+
+def reciprocal_rank_fusion(rankings: Sequence[Mapping[T, float]]) -> dict[T, float]:
+    """Of rankings by score, the fused score of all: the sum of 1 / (60 + rank) over those that have it."""
+    fused: dict[T, float] = defaultdict(float)
     for ranking in rankings:
-        for rank, identity in enumerate(ranking, start=1):
-            scores[identity] += 1.0 / (RRF_K + rank)
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        for identity, rank in ranks(ranking).items():
+            fused[identity] += 1.0 / (RRF_K + rank)
+    return dict(fused)
+
+
+def best_with_ties(scores: Mapping[T, float], k: int) -> dict[T, float]:
+    """The k highest, and all that are equal to the last of them."""
+    if len(scores) <= k:
+        return dict(scores)
+    least = sorted(scores.values(), reverse=True)[k - 1]
+    return {identity: score for identity, score in scores.items() if score >= least}

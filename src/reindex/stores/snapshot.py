@@ -9,7 +9,8 @@ from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reindex.core.layout import DocumentLayout, decode_layout
+from reindex.core.identity import document_id
+from reindex.core.layout import DocumentLayout, DocumentPlaces, decode_layout
 from reindex.stores import lance
 from reindex.stores.pointer import Published
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 _REFINE_FACTOR = 4  # IVF_SQ with refine: recall@10 of 0.998 to 1.000 measured at 100k rows
 _REFINE_FACTOR_DEEP = 2  # of 50 the first ten are right (1.000), all 0.988 to 0.996: 8 of 22 ms less
 _DEEP = 50
+_ROW = "_rowid"  # LanceDB's own number of a row: it holds within a version
 _HIT_COLUMNS = [lance.ROW_ID, lance.DOCUMENT, lance.TEXT]
+
+Scores = dict[int, float]
+"""Rows that one side of a search found, by LanceDB's own numbers within the version. Higher is better
+(cosine, or BM25). What a row says is read of those alone that answer: of all, it was a third of what a search
+costs.
+"""
 _SCAN_ROWS = 4096
 
 
@@ -36,7 +44,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk that one side of a search found. `score`: higher is better (cosine, or BM25)."""
+    """A chunk that was found, with the score that it was found by: higher is better."""
 
     chunk_id: str
     document: str
@@ -72,15 +80,32 @@ class Snapshot:
 
     def nearest(self, vector: Vector, k: int, limits: Filter) -> list[Candidate]:
         """The k chunks nearest by cosine, best first. `vector` has shape (dimensions,)."""
-        with lance.clear_errors(f"searching table {self.published.table}"):
-            query = self._table.search(vector, vector_column_name=lance.VECTOR)
-            return by_distance(nearest_query(query, k, limits).to_list())
+        return self.candidates(self.score_by_vector(vector, k, limits))
 
     def matching(self, words: str, k: int, limits: Filter) -> list[Candidate]:
         """The k chunks that match the words best by BM25, best first."""
+        return self.candidates(self.score_by_words(words, k, limits))
+
+    def score_by_vector(self, vector: Vector, k: int, limits: Filter) -> Scores:
+        """As `nearest`, not yet read."""
+        with lance.clear_errors(f"searching table {self.published.table}"):
+            query = self._table.search(vector, vector_column_name=lance.VECTOR)
+            return by_distance(nearest_query(query, k, limits).to_arrow())
+
+    def score_by_words(self, words: str, k: int, limits: Filter) -> Scores:
+        """As `matching`, not yet read."""
         with lance.clear_errors(f"searching table {self.published.table}"):
             query = self._table.search(words_query(words), query_type="fts")
-            return by_score(matching_query(query, k, limits).to_list())
+            return by_score(matching_query(query, k, limits).to_arrow())
+
+    def candidates(self, scores: Scores) -> list[Candidate]:
+        """What these rows say, best first; equal scores in the order of their ids, so that an answer is the
+        same every time.
+        """
+        if not scores:
+            return []
+        with lance.clear_errors(f"reading table {self.published.table}"):
+            return ranked(scores, rows_query(self._table, scores).to_arrow())
 
     def probe(self) -> None:
         """Ask every index something. Raises when one of them can't answer: its files are lost or broken."""
@@ -100,6 +125,10 @@ class Snapshot:
             query = layouts_query(self._table.search(), documents)
             for batch in query.to_batches(_SCAN_ROWS):
                 yield from decoded_layouts(batch)
+
+    def places(self, documents: Sequence[str]) -> dict[str, DocumentPlaces]:
+        """Those documents by their ids: where their chunks stand."""
+        return places_by_document(self.layouts(documents))
 
     def chunks(self) -> Iterator[StoredChunk]:
         """Every chunk row, in no order."""
@@ -140,7 +169,7 @@ def nearest_query(query: Any, k: int, limits: Filter) -> Any:
     """A vector query of either of LanceDB's two APIs, made ours."""
     refine_factor = _REFINE_FACTOR if k < _DEEP else _REFINE_FACTOR_DEEP
     query = query.distance_type("cosine").refine_factor(refine_factor)
-    return _limited(query, limits).limit(k).select([*_HIT_COLUMNS, "_distance"])
+    return _limited(query, limits).limit(k).select([_ROW, "_distance"])
 
 
 def words_query(words: str) -> Any:
@@ -154,7 +183,7 @@ def words_query(words: str) -> Any:
 
 def matching_query(query: Any, k: int, limits: Filter) -> Any:
     """A text query of either API, made ours."""
-    return _limited(query, limits).limit(k).select([*_HIT_COLUMNS, "_score"])
+    return _limited(query, limits).limit(k).select([_ROW, "_score"])
 
 
 def layouts_query(query: Any, documents: Sequence[str] | None) -> Any:
@@ -172,14 +201,36 @@ def decoded_layouts(rows: Any) -> Iterator[DocumentLayout]:
         yield decode_layout(layout)
 
 
-def by_distance(rows: Iterable[dict[str, Any]]) -> list[Candidate]:
-    """Rows of a vector query, best first."""
-    return _ranked(Candidate(*_hit(row), 1.0 - row["_distance"]) for row in rows)
+def places_by_document(layouts: Iterable[DocumentLayout]) -> dict[str, DocumentPlaces]:
+    """By document id."""
+    return {document_id(layout.name): layout.by_chunk() for layout in layouts}
 
 
-def by_score(rows: Iterable[dict[str, Any]]) -> list[Candidate]:
-    """Rows of a text query, best first."""
-    return _ranked(Candidate(*_hit(row), row["_score"]) for row in rows)
+def by_distance(rows: Any) -> Scores:
+    """What a vector query gave."""
+    distances = rows.column("_distance").to_pylist()
+    found = zip(rows.column(_ROW).to_pylist(), distances, strict=True)
+    return {row: 1.0 - distance for row, distance in found}
+
+
+def by_score(rows: Any) -> Scores:
+    """What a text query gave."""
+    return dict(zip(rows.column(_ROW).to_pylist(), rows.column("_score").to_pylist(), strict=True))
+
+
+def rows_query(table: Any, scores: Scores) -> Any:
+    """A query of either API, for what these rows say."""
+    return table.take_row_ids(list(scores)).select([*_HIT_COLUMNS, _ROW])
+
+
+def ranked(scores: Scores, rows: Any) -> list[Candidate]:
+    """What such a query gave, best first."""
+    columns = (rows.column(name).to_pylist() for name in (*_HIT_COLUMNS, _ROW))
+    found = [
+        Candidate(chunk_id, document, text, scores[row])
+        for chunk_id, document, text, row in zip(*columns, strict=True)
+    ]
+    return sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))
 
 
 def _limited(query: Any, limits: Filter) -> Any:
@@ -211,15 +262,6 @@ def _after_prefix(prefix: str) -> str | None:
         if following <= 0x10FFFF:
             return prefix[:position] + chr(following)
     return None
-
-
-def _hit(row: dict[str, Any]) -> tuple[str, str, str]:
-    return row[lance.ROW_ID], row[lance.DOCUMENT], row[lance.TEXT]
-
-
-def _ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Best first; equal scores in the order of their ids, so that an answer is the same every time."""
-    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
 
 
 def _any_vector(dimensions: int) -> Vector:

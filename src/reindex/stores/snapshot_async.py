@@ -1,28 +1,35 @@
 """Reading a generation's table from an event loop: the queries of `snapshot`, awaited."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reindex.core.layout import DocumentLayout
+from reindex.core.layout import DocumentPlaces
 from reindex.stores import lance
 from reindex.stores.light_import import import_lancedb
 from reindex.stores.pointer import Published
 from reindex.stores.snapshot import (
     Candidate,
     Filter,
+    Scores,
     by_distance,
     by_score,
     decoded_layouts,
     layouts_query,
     matching_query,
     nearest_query,
+    places_by_document,
+    ranked,
+    rows_query,
     words_query,
 )
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector
+
+REMEMBERED_MAX = 20_000  # chunks whose places are remembered: 8 MB
 
 
 class AsyncSnapshot:
@@ -31,24 +38,47 @@ class AsyncSnapshot:
     def __init__(self, published: Published, table: Any) -> None:
         self.published = published
         self._table = table
+        self._places: OrderedDict[str, DocumentPlaces] = OrderedDict()  # by document id, the latest last
+        self._remembered = 0  # chunks in them
 
-    async def nearest(self, vector: "Vector", k: int, limits: Filter) -> list[Candidate]:
-        """As `Snapshot.nearest`."""
+    async def score_by_vector(self, vector: "Vector", k: int, limits: Filter) -> Scores:
+        """As `Snapshot.score_by_vector`."""
         with lance.clear_errors(f"searching table {self.published.table}"):
             query = self._table.query().nearest_to(vector).column(lance.VECTOR)
-            return by_distance(await nearest_query(query, k, limits).to_list())
+            return by_distance(await nearest_query(query, k, limits).to_arrow())
 
-    async def matching(self, words: str, k: int, limits: Filter) -> list[Candidate]:
-        """As `Snapshot.matching`."""
+    async def score_by_words(self, words: str, k: int, limits: Filter) -> Scores:
+        """As `Snapshot.score_by_words`."""
         with lance.clear_errors(f"searching table {self.published.table}"):
             query = self._table.query().nearest_to_text(words_query(words))
-            return by_score(await matching_query(query, k, limits).to_list())
+            return by_score(await matching_query(query, k, limits).to_arrow())
 
-    async def layouts(self, documents: Sequence[str]) -> list[DocumentLayout]:
-        """As `Snapshot.layouts`."""
+    async def candidates(self, scores: Scores) -> list[Candidate]:
+        """As `Snapshot.candidates`."""
+        if not scores:
+            return []
         with lance.clear_errors(f"reading table {self.published.table}"):
-            query = layouts_query(self._table.query(), documents)
-            return list(decoded_layouts(await query.to_arrow()))
+            return ranked(scores, await rows_query(self._table, scores).to_arrow())
+
+    async def places(self, documents: Sequence[str]) -> dict[str, DocumentPlaces]:
+        """As `Snapshot.places`. Those of late are remembered: in a version nothing changes."""
+        found = {document: self._places[document] for document in documents if document in self._places}
+        missing = [document for document in documents if document not in found]
+        if missing:
+            with lance.clear_errors(f"reading table {self.published.table}"):
+                rows = await layouts_query(self._table.query(), missing).to_arrow()
+            found |= places_by_document(decoded_layouts(rows))
+        self._remember(found)
+        return found
+
+    def _remember(self, found: Mapping[str, DocumentPlaces]) -> None:
+        for document, places in found.items():
+            self._remembered += 0 if document in self._places else len(places.of_chunk)
+            self._places[document] = places
+            self._places.move_to_end(document)
+        while self._remembered > REMEMBERED_MAX:
+            _, oldest = self._places.popitem(last=False)
+            self._remembered -= len(oldest.of_chunk)
 
 
 class AsyncSnapshots:
