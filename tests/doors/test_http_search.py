@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from doubles import House
-from reindex.cli.inspect_commands import _query_object
+from reindex.objects import query_object
 from reindex.search import SearchMode
 from reindex.stores.snapshot import Filter
 from serving import make_surface, serving
@@ -54,7 +54,7 @@ def test_it_answers_as_the_command_does(house):
             )
             answer = client.post("/v1/search", options)
             assert answer.status == 200, answer.body
-            assert without_time(answer.json) == without_time(_query_object(found)), options
+            assert without_time(answer.json) == without_time(query_object(found)), options
         assert {hit["path"] for hit in client.get("/v1/search?query=kettle&mode=text").json["hits"]} == {
             "guide/a.md",
             "odd-\udc80.md",
