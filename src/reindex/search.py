@@ -90,8 +90,12 @@ class Question:
     @property
     def depth(self) -> int:
         """How many candidates each side is to give."""
-        is_merged = self.mode is SearchMode.HYBRID
-        return max(_CANDIDATES_MIN, _CANDIDATES_PER_HIT * self.k) if is_merged else self.k
+        return max(_CANDIDATES_MIN, _CANDIDATES_PER_HIT * self.k) if self.is_merged else self.k
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether two sides answer, and are merged by rank."""
+        return self.mode is SearchMode.HYBRID
 
     @property
     def is_by_vector(self) -> bool:
@@ -222,7 +226,7 @@ def search_result(published: Published, hits: list[Hit], degraded: str, started:
 
 def best_of(question: Question, by_vector: Scores, by_words: Scores) -> Scores:
     """Of what the two sides found, the k best rows, and those that are as good as the last of them."""
-    if question.mode is SearchMode.HYBRID:
+    if question.is_merged:
         return best_with_ties(reciprocal_rank_fusion([by_vector, by_words]), question.k)
     return best_with_ties(by_vector or by_words, question.k)
 
@@ -243,7 +247,9 @@ def hits_of(best: Sequence[Candidate], documents: Mapping[str, DocumentPlaces]) 
 
 def _answer(snapshot: Snapshot, question: Question, vector: Vector | None) -> list[Hit]:
     depth, limits = question.depth, question.limits
-    by_vector = snapshot.score_by_vector(vector, depth, limits) if vector is not None else {}
+    by_vector: Scores = {}
+    if vector is not None:
+        by_vector = snapshot.score_by_vector(vector, depth, limits, is_merged=question.is_merged)
     by_words = snapshot.score_by_words(question.text, depth, limits) if question.is_by_text else {}
     best = snapshot.candidates(best_of(question, by_vector, by_words))[: question.k]
     return hits_of(best, snapshot.places(documents_of(best))) if best else []

@@ -142,11 +142,11 @@ class SearchService:
         by_words.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             vector, degraded = await self._vector(snapshot, question)
-            by_vector = (
-                await snapshot.score_by_vector(vector, question.depth, question.limits)
-                if vector is not None
-                else {}
-            )
+            by_vector: Scores = {}
+            if vector is not None:
+                by_vector = await snapshot.score_by_vector(
+                    vector, question.depth, question.limits, is_merged=question.is_merged
+                )
             found = best_of(question, by_vector, await by_words)
         finally:
             by_words.cancel()

@@ -41,11 +41,13 @@ class AsyncSnapshot:
         self._places: OrderedDict[str, DocumentPlaces] = OrderedDict()  # by document id, the latest last
         self._remembered = 0  # chunks in them
 
-    async def score_by_vector(self, vector: "Vector", k: int, limits: Filter) -> Scores:
+    async def score_by_vector(
+        self, vector: "Vector", k: int, limits: Filter, *, is_merged: bool = False
+    ) -> Scores:
         """As `Snapshot.score_by_vector`."""
         with lance.clear_errors(f"searching table {self.published.table}"):
             query = self._table.query().nearest_to(vector).column(lance.VECTOR)
-            return by_distance(await nearest_query(query, k, limits).to_arrow())
+            return by_distance(await nearest_query(query, k, limits, is_merged=is_merged).to_arrow())
 
     async def score_by_words(self, words: str, k: int, limits: Filter) -> Scores:
         """As `Snapshot.score_by_words`."""
