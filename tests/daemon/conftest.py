@@ -12,7 +12,7 @@ import pytest
 from doubles import House
 from reindex import changes
 from reindex.core import guard, settling
-from reindex.daemon import keeper
+from reindex.daemon import keeper, retries
 from reindex.daemon.condition import Condition
 from reindex.daemon.keeper import Keeper
 from reindex.settings import DaemonSettings
@@ -32,8 +32,9 @@ def no_commands(app, task, progress):
 class Kept:
     """A house that a keeper keeps fresh. `until` waits for a condition, with a limit."""
 
-    def __init__(self, house, perform=no_commands):
+    def __init__(self, house, perform=no_commands, *, awaits_ready=True):
         self.house = house
+        self._awaits_ready = awaits_ready
         self.tasks = Tasks()
         self.condition = Condition()
         self.keeper = Keeper(house.app, self.tasks, self.condition, perform)
@@ -41,7 +42,8 @@ class Kept:
 
     def __enter__(self):
         self._thread.start()
-        self.until(lambda: self.condition.is_ready)
+        if self._awaits_ready:
+            self.until(lambda: self.condition.is_ready)
         return self
 
     def __exit__(self, *_):
@@ -114,6 +116,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(settling, "WAIT_MAX_S", 3.0)
     monkeypatch.setattr(roots, "EVERY_S", 0.5)
     monkeypatch.setattr(keeper, "RETRY_S", (0.5, 5.0))
+    monkeypatch.setattr(retries, "RETRY_S", (0.5, 5.0))
     monkeypatch.setattr(keeper, "BACKOFF_S", (0.1, 1.0))
 
 

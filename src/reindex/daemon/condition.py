@@ -44,6 +44,7 @@ class Condition:
     waiting_s: float = 0.0
     planned: int = 0
     worked: int = 0
+    planned_at: float = 0.0
     behind_since: float | None = None
     postponed: int = 0
     failed_documents: int = 0

@@ -13,21 +13,23 @@ from contextlib import closing, contextmanager
 
 from reindex.app import App
 from reindex.daemon.condition import Condition
-from reindex.daemon.underway import Stopping, Underway
+from reindex.daemon.retries import RETRY_S, retry_times
+from reindex.daemon.underway import Overtaken, Stopping, Underway
 from reindex.errors import LockedError, ReindexError, StoreError
 from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
-from reindex.stores.failure_rows import Failure
 from reindex.syncing import Look, sync_with
 from reindex.tasks import Outcome, Task, TaskReporting, Tasks
 from reindex.writer import Writer
 
 TICK_S = 10.0  # at least so often it looks around
 BACKOFF_S = (1.0, 60.0)  # after a pass that failed as a whole, doubled each time
-RETRY_S = (5.0, 3600.0)  # of one document that failed and may do better, doubled each time
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 AT_ONCE = frozenset({"pause", "resume"})
+BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
+OVERTAKE_EVERY_S = 2.0  # at most so often, and
+OVERTAKE_SHARE = 4.0  # so many times as long apart as a look at everything takes, which comes after it
 RECONCILE_SPREAD = 0.1  # several daemons of a machine need not look at everything at the same moment
 
 _log = logging.getLogger("reindex.daemon")
@@ -49,7 +51,8 @@ class Keeper:
         self._watcher: Watcher | None = None
         self._writer: Writer | None = None
         self._is_everything_due = self._are_stores_doubtful = False
-        self._next_reconcile = self._not_before = 0.0
+        self._next_reconcile = self._not_before = self._next_overtaking = 0.0
+        self._is_overtaken = False
         self._backoff_s = BACKOFF_S[0]
         self._retries: dict[DocumentName, float] = {}
 
@@ -134,6 +137,9 @@ class Keeper:
         """Where to look now; None is everywhere."""
         now = time.monotonic()
         places = dict(watcher.take())
+        if self._is_overtaken and places:
+            self._is_overtaken = False
+            return places
         is_reconcile_due = now >= self._next_reconcile
         if is_reconcile_due and watcher.is_in_burst:  # it would take half of it
             is_reconcile_due, self._next_reconcile = False, now + BURST_REST_S
@@ -149,12 +155,18 @@ class Keeper:
     def _pass(self, app: App, watcher: Watcher, places: Places | None) -> None:
         """One pass. When it fails, everything is looked at by the next: nothing is forgotten."""
         started = time.monotonic()
-        progress = self._underway(watcher)
+        progress = self._underway(watcher, is_overtaken=lambda: self._lets_by(watcher))
         try:
             with self._open_writer(app) as writer:
                 look = Look(places, watcher.entering, watcher.being_written())
                 report = sync_with(app, writer, progress, look=look)
                 failures = writer.ledger.failures.all()
+        except Overtaken:
+            self._is_everything_due = self._is_overtaken = True
+            self._writer = None
+            look_s = self._condition.planned_at - started  # it is looked at anew after that
+            self._next_overtaking = time.monotonic() + max(OVERTAKE_EVERY_S, OVERTAKE_SHARE * look_s)
+            return
         except ReindexError as error:
             self._is_everything_due = True
             self._writer = None
@@ -162,7 +174,7 @@ class Keeper:
                 raise  # the stores are opened anew, which mends what can be mended
             self._failed(error)
             return
-        self._retries = _retries(failures, app.clock.now(), tried=self._retries)
+        self._retries = retry_times(failures, app.clock.now(), tried=self._retries)
         if places is None:
             self._is_everything_due = False
             spread = 1 + random.uniform(-RECONCILE_SPREAD, RECONCILE_SPREAD)  # noqa: S311 (no secret)
@@ -243,7 +255,17 @@ class Keeper:
                 self._writer = writer
         yield self._writer
 
-    def _underway(self, watcher: Watcher, inner: Progress | None = None) -> Underway:
+    def _lets_by(self, watcher: Watcher) -> bool:
+        """Whether the pass that is under way is a backlog that a saved file overtakes now."""
+        is_backlog = self._condition.planned > BACKLOG_MIN
+        return is_backlog and time.monotonic() >= self._next_overtaking and watcher.has_saves_due
+
+    def _underway(
+        self,
+        watcher: Watcher,
+        inner: Progress | None = None,
+        is_overtaken: Callable[[], bool] = lambda: False,
+    ) -> Underway:
         was_paused = self._condition.is_paused  # what is asked for all the same is done
 
         def meanwhile() -> None:
@@ -254,7 +276,7 @@ class Keeper:
                 self._listen(watcher)
                 self._take_at_once()
 
-        return Underway(self._condition, self._is_stopping.is_set, meanwhile, inner)
+        return Underway(self._condition, self._is_stopping.is_set, meanwhile, inner, is_overtaken)
 
     def _take_at_once(self) -> None:
         """Pause and resume wait for no work: it waits for them, at its next step."""
@@ -267,22 +289,3 @@ class Keeper:
         watcher = self._watcher
         if watcher is not None:
             watcher.wake()
-
-
-def _retries(
-    failures: dict[DocumentName, Failure], now: float, tried: dict[DocumentName, float]
-) -> dict[DocumentName, float]:
-    """When to look again at documents that may do better, by the clock that never jumps. One that was tried
-    just now and left no trace (it is being written) has its time from `tried`.
-    """
-    least, most = RETRY_S
-    steady = time.monotonic()
-    found = {}
-    for name, failure in failures.items():
-        if not failure.permanent:
-            pause_s = min(most, least * 2 ** min(failure.attempts - 1, 30))
-            rest_s = min(
-                pause_s, max(0.0, failure.at + pause_s - now)
-            )  # the wall clock may have been set back
-            found[name] = max(steady + rest_s, tried.get(name, 0.0))
-    return found

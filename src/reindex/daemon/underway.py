@@ -1,5 +1,6 @@
 """What work under way tells the daemon: that it moves, how far it is; and where it can be ended."""
 
+import time
 from collections.abc import Callable
 
 from reindex.daemon.condition import Condition
@@ -14,8 +15,17 @@ class Stopping(ReindexError):  # noqa: N818 (no error: the way in which work und
         super().__init__("the daemon was asked to stop", "What was published stays; the next start goes on.")
 
 
+class Overtaken(ReindexError):  # noqa: N818 (no error either)
+    """Something newer goes first. What was embedded is in the cache: the same work goes on from there."""
+
+    def __init__(self) -> None:
+        super().__init__("a saved file goes before the backlog")
+
+
 class Underway:
-    """A Progress. `meanwhile` is called at every step, and a step is where `is_stopping` ends the work."""
+    """A Progress. `meanwhile` is called at every step, and a step is where `is_stopping` ends the work; where
+    documents are embedded, so does `is_overtaken`.
+    """
 
     def __init__(
         self,
@@ -23,11 +33,13 @@ class Underway:
         is_stopping: Callable[[], bool],
         meanwhile: Callable[[], None],
         inner: Progress | None,
+        is_overtaken: Callable[[], bool] = lambda: False,
     ) -> None:
         self._condition = condition
         self._is_stopping = is_stopping
         self._meanwhile = meanwhile
         self._inner = inner
+        self._is_overtaken = is_overtaken
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """A phase begins. Raises Stopping."""
@@ -37,15 +49,18 @@ class Underway:
         self._step()
 
     def advance(self, amount: int) -> None:
-        """A step is done. Raises Stopping."""
+        """A step is done. Raises Stopping and Overtaken."""
         if self._inner is not None:
             self._inner.advance(amount)
         self._step()
+        if self._is_overtaken():
+            raise Overtaken
 
     def planned(self, documents: int) -> None:
         """Remembered of the daemon's own pass; what a task works on may be another generation's."""
         if self._inner is None:
             self._condition.planned, self._condition.worked = documents, 0
+            self._condition.planned_at = time.monotonic()
 
     def count(self, *, documents: int, chunks: int) -> None:
         """The same; a task's client is told."""

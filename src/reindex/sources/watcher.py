@@ -60,6 +60,14 @@ class Watcher:
         """Whether so much is going on that a look at everything had better wait."""
         return self._settling.is_burst
 
+    @property
+    def has_saves_due(self) -> bool:
+        """Whether some saved files, and no more than that, can be taken now."""
+        due_at = self._settling.due_at()
+        if due_at is None or due_at > time.monotonic() or self._settling.is_burst:
+            return False
+        return all(path for _, path in self._settling)
+
     def oldest_s(self) -> float:
         """For how long the one that waits longest has waited, in seconds; 0 without one."""
         oldest = self._settling.oldest()
