@@ -28,6 +28,7 @@ every null: one document with a layout of 100 KB took 960 MB to read, and one of
 
 WRITER_CACHE_BYTES = 16 << 20
 READER_CACHE_BYTES = 1 << 30
+METADATA_CACHE_BYTES = 64 << 20  # what is kept of each version, 45 KB, is of no use after the next
 
 # LanceDB reads it when it is imported, and any of our modules may be the first to do so. At its own "warn" it
 # says a line for each empty part of a vector index, whenever a few rows are taken into a large one.
@@ -52,8 +53,8 @@ class TableMissingError(StoreError):
 
 
 def connect(data_dir: Path, cache_bytes: int) -> Any:
-    """A LanceDB connection to the tables of a data directory. `cache_bytes` bounds each of its two caches
-    (of indices, and of metadata), which LanceDB lets grow to gigabytes.
+    """A LanceDB connection to the tables of a data directory. `cache_bytes` bounds its caches of indices
+    and of metadata (which has a bound of its own, too); LanceDB lets them grow to gigabytes.
     """
     lancedb = import_lancedb()  # 0.5 to 1.4 CPU s: only when a table is really touched
     return lancedb.connect(data_dir / TABLES, session=_session(lancedb, cache_bytes))
@@ -66,7 +67,9 @@ async def connect_async(data_dir: Path, cache_bytes: int) -> Any:
 
 
 def _session(lancedb: Any, cache_bytes: int) -> Any:
-    return lancedb.Session(index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=cache_bytes)
+    return lancedb.Session(
+        index_cache_size_bytes=cache_bytes, metadata_cache_size_bytes=min(cache_bytes, METADATA_CACHE_BYTES)
+    )
 
 
 def schema(dimensions: int) -> Any:
