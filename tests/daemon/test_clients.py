@@ -30,6 +30,7 @@ DOCUMENTS, OTHERS, CHUNKS = 5, 10, 3
 EDIT_EVERY_S = 0.1
 KILL_EVERY_S = 8.0 if os.environ.get("REAL") else 2.0  # a model that is never let load answers nothing
 SAMPLE_EVERY_S = 0.5
+THREADS_MAX = 150
 GROWTH_KB_PER_MINUTE = 4096  # of a long run, when its first half is over
 
 
@@ -175,7 +176,8 @@ def test_clients_at_full_speed(served):
         assert slope < GROWTH_KB_PER_MINUTE
         (fds, threads) = hostile.floors[1]
     assert fds_last <= fds + CLIENTS
-    assert threads_last <= threads + CLIENTS
+    # (the pools of LanceDB's runtime grow to their limits in the first minutes)
+    assert threads_last <= (threads + CLIENTS if IS_LONG else THREADS_MAX)
     assert served.is_equal()
 
 
