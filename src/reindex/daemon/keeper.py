@@ -24,7 +24,7 @@ from reindex.tasks import Outcome, Task, TaskReporting, Tasks
 from reindex.writer import Writer
 
 TICK_S = 10.0  # at least so often it looks around
-BACKOFF_S = (1.0, 60.0)  # after a pass that failed as a whole, doubled each time
+BACKOFF_S = (1.0, 15.0)  # after a pass that failed as a whole, doubled each time
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 AT_ONCE = frozenset({"pause", "resume"})
 BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
@@ -245,6 +245,8 @@ class Keeper:
             self._are_stores_doubtful = True
         if task.error is not None:
             _log.warning("task %d: %s failed: %s", task.id, task.command, task.error["message"])
+        elif task.command == "retry":
+            self._is_everything_due = True  # that is what it was asked for
         self._condition.phase = ""
 
     @contextmanager
