@@ -3,6 +3,7 @@ of the user's REINDEX_* variables. `test_conftest.py` tests all three.
 """
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +17,11 @@ from hypothesis import HealthCheck, settings
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 sys.path.insert(0, str(TESTS))  # `import doubles`: pytest's importlib mode adds no folder by itself
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a shell; children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("quick", deadline=None, suppress_health_check=_SLOW_IS_FINE, print_blob=True)
