@@ -149,6 +149,7 @@ def idle(context: Context, corpus: Corpus) -> list[Row]:
         time.sleep(seconds)
         share = 100 * (running.cpu_s() - before) / (time.perf_counter() - started)
         fresh = running.memory_mb()
+        running.reconnect()  # the daemon has closed a connection that was silent for so long
         for number in range(200):
             running.search(f"the note with the number {number}")
         time.sleep(2)

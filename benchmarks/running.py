@@ -50,6 +50,11 @@ class Daemon:
         self.url = note["url"] if note["pid"] == self.pid else ""
         return bool(self.url and note["is_ready"])
 
+    def reconnect(self) -> None:
+        """Ask by a new connection from now on."""
+        self._connection.close()
+        self._connection = self.connect()
+
     def connect(self) -> http.client.HTTPConnection:
         """Another connection, kept open."""
         parts = urlsplit(self.url)
