@@ -17,6 +17,9 @@ def test_a_saved_file_overtakes_a_backlog(house):
         house.write("urgent.md", "This can't wait for the backlog.")
         kept.until(lambda: DocumentName("docs", "urgent.md") in documents(house))
         assert len(documents(house)) < 120
+        assert not kept.condition.is_ready
+        kept.until(lambda: kept.condition.pending > 1)
+        assert kept.condition.lag_s
         house.write("urgent.md", "And this can't either.")
         kept.until_equal()
     assert not house.embedder.paid_twice

@@ -39,7 +39,6 @@ class Condition:
     phase: str = "starting"
     failure: str = ""
     watching: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
     waiting: int = 0
     waiting_s: float = 0.0
     planned: int = 0

@@ -52,6 +52,7 @@ class Keeper:
         self._writer: Writer | None = None
         self._is_everything_due = self._are_stores_doubtful = False
         self._next_reconcile = self._not_before = self._next_overtaking = 0.0
+        self._backlog = 0  # documents of a pass that was overtaken
         self._is_overtaken = False
         self._backoff_s = BACKOFF_S[0]
         self._retries: dict[DocumentName, float] = {}
@@ -163,6 +164,7 @@ class Keeper:
                 failures = writer.ledger.failures.all()
         except Overtaken:
             self._is_everything_due = self._is_overtaken = True
+            self._backlog = max(0, self._condition.planned - self._condition.worked)
             self._writer = None
             look_s = self._condition.planned_at - started  # it is looked at anew after that
             self._next_overtaking = time.monotonic() + max(OVERTAKE_EVERY_S, OVERTAKE_SHARE * look_s)
@@ -176,7 +178,7 @@ class Keeper:
             return
         self._retries = retry_times(failures, app.clock.now(), tried=self._retries)
         if places is None:
-            self._is_everything_due = False
+            self._is_everything_due, self._backlog = False, 0
             spread = 1 + random.uniform(-RECONCILE_SPREAD, RECONCILE_SPREAD)  # noqa: S311 (no secret)
             self._next_reconcile = time.monotonic() + app.settings.daemon.reconcile_s * spread
             self._condition.reconciles += 1
@@ -189,15 +191,15 @@ class Keeper:
         self._backoff_s, self._not_before = BACKOFF_S[0], 0.0
         condition = self._condition
         condition.failure = ""
-        condition.notices = tuple(report.notices)
-        condition.planned = condition.worked = 0
+        condition.planned, condition.worked = self._backlog, 0
         condition.postponed = len(report.postponed)
         condition.lacks(report)
-        condition.behind_since = None
         condition.passes += 1
         condition.last_success_at = time.time()
         condition.phase = ""
-        condition.is_ready = True
+        if not self._is_everything_due:  # else a backlog was overtaken, and goes on now
+            condition.behind_since = None
+            condition.is_ready = True
         documents = report.documents
         worked = documents.added + documents.changed + documents.moved + documents.deleted
         if worked:

@@ -195,7 +195,6 @@ class Signals:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._ends_at_once = False
 
     def wait(self, limit_s: float) -> Iterator[int]:
         """Those that came within the limit."""
