@@ -74,6 +74,23 @@ class EmbeddingError(ReindexError):
     """The provider failed, or returned something that is not a valid vector."""
 
 
+class RefusedError(EmbeddingError):
+    """The provider refused this very request for what is in it: a part of it, or another, may pass."""
+
+
+class OutageError(EmbeddingError):
+    """The provider can't be used now, whatever is sent. `wait_s`: it is not worth a try before; `is_lasting`:
+    a person has to mend it (no money, a wrong key), and asking again soon is of no use.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, wait_s: float = 0.0, is_lasting: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.wait_s = wait_s
+        self.is_lasting = is_lasting
+
+
 class ParseError(ReindexError):
     """A document can't be turned into text: permanent for this revision and this parser."""
 

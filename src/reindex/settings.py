@@ -13,6 +13,14 @@ NOT_SETTINGS = frozenset({"REINDEX_CONFIG", "REINDEX_TOKEN"})
 """Environment variables that begin with REINDEX_ and are no settings. Any other unknown one is an error."""
 
 
+PRICES_OF = "May 2026"
+PRICES_USD = {  # of a million tokens, real-time; the Batch API takes half
+    "text-embedding-3-small": 0.02,
+    "text-embedding-3-large": 0.13,
+    "text-embedding-ada-002": 0.10,
+}
+
+
 class Limits(TypedDict, total=False):
     """What a field's metadata may say beside its `doc`."""
 
@@ -23,7 +31,7 @@ class Limits(TypedDict, total=False):
     may_hold_password: bool  # an address: the password in it is masked wherever it is shown
     is_secret: bool  # all of it is
     may_be_path: bool  # a string that is a path when it begins with ".", "/" or "~"
-    example: str  # what `init` writes where there is no default
+    example: str | float  # what `init` writes where there is no default
     fine_tuning: bool  # `init` writes it as a comment
 
 
@@ -96,7 +104,96 @@ class OpenAISettings:
         default=2000, metadata=_about("auto: a backlog of at least this goes by batch", min=0)
     )
     batch_max_wait_s: float = field(default=900, metadata=_about("a batch is sealed at this age", min=0))
-    budget_usd_per_day: float = field(default=0, metadata=_about("no more is spent in a day; 0: none", min=0))
+    budget_usd_per_day: float = field(
+        default=0, metadata=_about("no more is spent in a day (UTC) on documents; 0: none", min=0)
+    )
+    price_usd: float | None = field(
+        default=None,
+        metadata=_about(
+            f"of a million tokens, real-time; absent: OpenAI's of {PRICES_OF}",
+            min=0,
+            example=0.02,
+            fine_tuning=True,
+        ),
+    )
+    batch_price_usd: float | None = field(
+        default=None,
+        metadata=_about("the same by batch; absent: half of it", min=0, example=0.01, fine_tuning=True),
+    )
+    has_batch: bool = field(
+        default=True, metadata=_about("the server has /v1/files and /v1/batches", fine_tuning=True)
+    )
+    has_base64: bool = field(
+        default=True,
+        metadata=_about("the server knows encoding_format = base64 (a fifth of the bytes)", fine_tuning=True),
+    )
+    send_dimensions: bool = field(
+        default=True,
+        metadata=_about(
+            "ask the server for set `dimensions`; false: its vectors are cut here",
+            fine_tuning=True,
+        ),
+    )
+    max_inputs_per_request: int = field(
+        default=2048,
+        metadata=_about("many compatible servers take 10 to 32", min=1, max=2048, fine_tuning=True),
+    )
+    max_tokens_per_request: int = field(
+        default=250_000, metadata=_about("summed over its texts, estimated", min=1, fine_tuning=True)
+    )
+    max_tokens_per_input: int = field(
+        default=8192, metadata=_about("what the model reads of one text", min=8, fine_tuning=True)
+    )
+    timeout_s: float = field(default=60, metadata=_about("of one request", min=0.1, fine_tuning=True))
+    retries_max: int = field(
+        default=4, metadata=_about("of one request after a passing failure", min=0, fine_tuning=True)
+    )
+    retry_wait_max_s: float = field(
+        default=120,
+        metadata=_about(
+            "the longest wait between them; for a longer one the run ends",
+            min=0,
+            fine_tuning=True,
+        ),
+    )
+    batch_max_inputs: int = field(
+        default=50_000, metadata=_about("texts of one batch", min=1, max=50_000, fine_tuning=True)
+    )
+    batch_max_mb: float = field(
+        default=190, metadata=_about("of its input file", min=0.01, max=200, fine_tuning=True)
+    )
+    batch_queue_tokens: int = field(
+        default=0,
+        metadata=_about(
+            "enqueued at a time, by the account's tier; 0: learned from the server's refusal",
+            min=0,
+            fine_tuning=True,
+        ),
+    )
+    batch_poll_s: float = field(
+        default=5,
+        metadata=_about(
+            "between two looks at open batches; it grows to a minute", min=0.01, fine_tuning=True
+        ),
+    )
+    batch_grace_s: float = field(
+        default=120,
+        metadata=_about(
+            "until a batch that may not have been created is sent again",
+            min=0,
+            fine_tuning=True,
+        ),
+    )
+    batch_stuck_s: float = field(
+        default=3600,
+        metadata=_about(
+            "past its window, until a batch that does not end is cancelled", min=0, fine_tuning=True
+        ),
+    )
+    attempts_max: int = field(
+        default=3,
+        metadata=_about("of a text whose answers are lost or wrong, then it fails", min=1, fine_tuning=True),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _KINDS: dict[object, Kind] = {
     Path | None: Kind.PATH,
     int: Kind.INTEGER,
     float: Kind.NUMBER,
+    float | None: Kind.NUMBER,
     bool: Kind.BOOLEAN,
     tuple[str, ...]: Kind.STRINGS,
     tuple[SourceSettings, ...]: Kind.TABLES,

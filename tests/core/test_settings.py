@@ -70,6 +70,22 @@ def test_the_defaults_are_those_of_the_contract():
         batch_min_chunks = 2000
         batch_max_wait_s = 900
         budget_usd_per_day = 0
+        has_batch = true
+        has_base64 = true
+        send_dimensions = true
+        max_inputs_per_request = 2048
+        max_tokens_per_request = 250000
+        max_tokens_per_input = 8192
+        timeout_s = 60
+        retries_max = 4
+        retry_wait_max_s = 120
+        batch_max_inputs = 50000
+        batch_max_mb = 190
+        batch_queue_tokens = 0
+        batch_poll_s = 5
+        batch_grace_s = 120
+        batch_stuck_s = 3600
+        attempts_max = 3
         [index]
         vector_index_min_rows = 20000
         keep_generations = 2
