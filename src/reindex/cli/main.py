@@ -13,6 +13,7 @@ from reindex import __version__
 from reindex.cli import (
     config_commands,
     daemon_commands,
+    dev_commands,
     doctor_commands,
     generation_commands,
     index_commands,
@@ -54,6 +55,7 @@ app.command()(log_commands.logs)
 app.command()(pause_commands.pause)
 app.command()(pause_commands.resume)
 app.command()(doctor_commands.doctor)
+app.command("dev-openai")(dev_commands.dev_openai)
 app.command("install-service")(service_commands.install_service)
 app.add_typer(config_commands.config_app, name="config")
 

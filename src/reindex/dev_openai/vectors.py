@@ -1,0 +1,83 @@
+"""Vectors of texts without a model: hashed words, so that texts with the same words are near each other."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+_PLACES = 8  # of each word in the sparse sum
+_WORDS_MAX = 400_000  # 32 bytes and a dictionary entry each
+
+
+class WordHasher:
+    """One model: identical texts get identical vectors of unit length, float32[dimensions].
+
+    Each word of a text has a few places and signs by its hash; their sum, weighted by 1 + ln(count), is
+    spread over all dimensions by an orthogonal transform, so that a prefix is about as good as the whole.
+    """
+
+    def __init__(self, model: str, dimensions: int) -> None:
+        self.dimensions = dimensions
+        self._model = model.encode()
+        self._lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._hashes: Any = np.empty((1024, _PLACES), dtype=np.uint32)
+        seed = int.from_bytes(hashlib.blake2b(self._model, digest_size=8).digest(), "big")
+        self._signs: Any = np.random.default_rng(seed).choice([-1.0, 1.0], dimensions)
+
+    def embed(self, texts: Sequence[str], dimensions: int = 0) -> Vector:
+        """float32[texts, dimensions], in order; `dimensions`: a prefix, made unit length again."""
+        with self._lock:
+            if len(self._numbers) > _WORDS_MAX:
+                self._numbers.clear()
+            sums = np.stack([self._sum(text) for text in texts])
+        spread = _hartley(sums * self._signs)
+        vectors = spread[:, : dimensions or self.dimensions]
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / lengths, dtype=np.float32)
+
+    def _sum(self, text: str) -> Any:
+        words = Counter(_WORD.findall(text.lower())) or {text: 1}
+        numbers = [self._number(word) for word in words]
+        hashes = self._hashes[numbers]
+        weights = 1.0 + np.log(np.fromiter(words.values(), dtype=np.float64, count=len(words)))
+        signed = np.where(hashes & 1, weights[:, None], -weights[:, None])
+        total = np.bincount(
+            ((hashes >> 1) % self.dimensions).ravel(), weights=signed.ravel(), minlength=self.dimensions
+        )
+        if not total.any():  # places that cancel each other out
+            total[0] = 1.0
+        return total
+
+    def _number(self, word: str) -> int:
+        number = self._numbers.get(word)
+        if number is None:
+            number = self._numbers[word] = len(self._numbers)
+            if number >= len(self._hashes):
+                self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
+            digest = hashlib.blake2b(
+                word.encode("utf-8", "surrogatepass"), digest_size=4 * _PLACES, key=self._model[:64]
+            )
+            self._hashes[number] = np.frombuffer(digest.digest(), dtype=np.uint32)
+        return number
+
+
+def _hartley(rows: Any) -> Any:
+    """The discrete Hartley transform of each row: real, and orthogonal up to a factor."""
+    length = rows.shape[1]
+    half = np.fft.rfft(rows, axis=1)
+    spread = np.empty_like(rows)
+    spread[:, : half.shape[1]] = half.real - half.imag
+    mirrored = np.arange(1, length - half.shape[1] + 1)
+    spread[:, length - mirrored] = half.real[:, mirrored] + half.imag[:, mirrored]
+    return spread
