@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from reindex.core.batching import token_batches
 from reindex.core.jobs import JobState, Lane
 from reindex.errors import EmbeddingError, ModelError
-from reindex.model import EmbeddingKey
+from reindex.model import CANARY_TEXT, EmbeddingKey
 from reindex.ports import Embedder
 from reindex.writer import Writer
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
-
-CANARY_TEXT = "reindex canary 1"  # sent to tell an outage from a refusal; no part of the bill
 
 
 @dataclass(frozen=True, slots=True)

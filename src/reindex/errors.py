@@ -75,20 +75,42 @@ class EmbeddingError(ReindexError):
 
 
 class RefusedError(EmbeddingError):
-    """The provider refused this very request for what is in it: a part of it, or another, may pass."""
+    """The provider refused this very request for what is in it: a part of it, or another, may pass.
+
+    `code` is why, in the provider's word or ours ("" if it gave none), `status` the one of HTTP (0: none).
+    """
+
+    def __init__(self, message: str, hint: str = "", *, code: str = "", status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.status = status
 
 
 class OutageError(EmbeddingError):
     """The provider can't be used now, whatever is sent. `wait_s`: it is not worth a try before; `is_lasting`:
     a person has to mend it (no money, a wrong key), and asking again soon is of no use.
+
+    `may_be_accepted`: the request may have been carried out, and billed, though its answer is lost. `code`
+    and `status` as of a RefusedError.
     """
 
     def __init__(
-        self, message: str, hint: str = "", *, wait_s: float = 0.0, is_lasting: bool = False
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        wait_s: float = 0.0,
+        is_lasting: bool = False,
+        may_be_accepted: bool = False,
+        code: str = "",
+        status: int = 0,
     ) -> None:
         super().__init__(message, hint)
         self.wait_s = wait_s
         self.is_lasting = is_lasting
+        self.may_be_accepted = may_be_accepted
+        self.code = code
+        self.status = status
 
 
 class ParseError(ReindexError):

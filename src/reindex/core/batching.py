@@ -1,4 +1,4 @@
-"""Packing texts into encoder batches that waste no padding, and documents into windows."""
+"""Packing texts into encoder batches that waste no padding, and into requests to a provider."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,3 +20,21 @@ def token_batches(token_counts: Sequence[int], budget_tokens: int) -> Iterator[l
         batch.append(position)
     if batch:
         yield batch
+
+
+def request_batches(
+    token_counts: Sequence[int], max_inputs: int, max_tokens: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the requests as ranges of positions in `token_counts`: (first, one after the last), in order.
+
+    Each is filled before the next is begun: no division that keeps the order has fewer. A text over
+    `max_tokens` goes alone.
+    """
+    first = tokens = 0
+    for position, count in enumerate(token_counts):
+        if position > first and (position - first == max_inputs or tokens + count > max_tokens):
+            yield first, position
+            first, tokens = position, 0
+        tokens += count
+    if first < len(token_counts):
+        yield first, len(token_counts)
