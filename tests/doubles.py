@@ -18,10 +18,10 @@ import numpy as np
 import reindex.writer
 from logging_model import hash_vectors
 from reindex.app import App
+from reindex.core.canary import CANARY_TEXT
 from reindex.core.identity import document_id, embedding_key
 from reindex.errors import EmbeddingError
 from reindex.maintenance import collect_garbage
-from reindex.model import CANARY_TEXT
 from reindex.parsers.process import ParserProcess
 from reindex.rebuilding import RebuildOptions, rebuild
 from reindex.search import Reader

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from reindex.core.canary import CANARY_TEXT
 from reindex.errors import EmbeddingError
-from reindex.model import CANARY_TEXT
 
 HANG_STEP_S = 0.01
 

@@ -52,6 +52,7 @@ class Building:
         self._failures: dict[DocumentName, Failure] = {}
         self._next_live_pass = 0.0
         self._held = 0
+        self.waiting = 0  # documents whose texts are in batches
         self.report = PassReport()
 
     def close(self) -> None:
@@ -63,8 +64,10 @@ class Building:
         """
         for _ in range(ROUNDS_MAX):
             observation, changes = self._one_round()
+            self.waiting = len(changes.plan.waiting)
             if changes.plan.is_empty:
                 break
+        self.report.documents.pending = self.waiting
         return observation
 
     def finish_indices(self) -> None:
@@ -121,7 +124,7 @@ class Building:
 
         def asked() -> None:
             self._progress.advance(1)
-            self._keep_live_fresh()
+            self.keep_live_fresh()
 
         check_probes(probes, new, self._live.snapshot(), answer, min_recall, report, asked)
         return report
@@ -147,11 +150,11 @@ class Building:
             observation,
             accept_deletes=not live_changes.held,
             failures=self._failures,
-            meanwhile=self._keep_live_fresh,
+            meanwhile=self.keep_live_fresh,
         )
         return observation, changes
 
-    def _keep_live_fresh(self) -> None:
+    def keep_live_fresh(self) -> None:
         """A pass over the live generation, if it is time."""
         if time.monotonic() >= self._next_live_pass:
             self._refresh_live()
@@ -189,7 +192,7 @@ class Building:
             future = threads.submit(work)
             while not future.done():
                 wait([future], _LOOK_S)
-                self._keep_live_fresh()
+                self.keep_live_fresh()
             return future.result()
 
 

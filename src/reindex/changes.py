@@ -33,7 +33,8 @@ class Changes:
 
     @property
     def pending(self) -> int:
-        return len(self.unstable)
+        """Documents that a later pass takes: they are being written, or wait for a batch."""
+        return len(self.unstable) + len(self.plan.waiting)
 
 
 def document_parser(name: DocumentName) -> str:
@@ -49,10 +50,12 @@ def find_changes(
     accept_deletes: bool,
     now: float,
     failures: Mapping[DocumentName, Failure] | None = None,
+    awaits: bool = True,
 ) -> Changes:
     """Compare a look at the disk with what a generation holds (nothing, without ledger or generation).
 
-    `failures` are those that this generation's documents wait for; None: those that the ledger has.
+    `failures` are those that this generation's documents wait for; None: those that the ledger has. `awaits`:
+    documents wait for the batches that carry their texts.
     """
     recorded = _recorded(ledger, generation, observation.places)
     if failures is None:
@@ -73,6 +76,7 @@ def find_changes(
         kept=held | set(unreadable) | observation.unstable,
         dead=_dead(failures.values()),
         parser_of=document_parser,
+        awaited=_awaited(ledger, generation) if awaits else {},
     )
     unsure = _unsure(observation, ledger, generation, found)
     if not accept_deletes:
@@ -106,6 +110,16 @@ def _recorded(
 
 def _dead(failures: Iterable[Failure]) -> dict[DocumentName, Recorded]:
     return {f.name: Recorded(f.revision, f.parser) for f in failures if f.permanent and f.revision}
+
+
+def _awaited(ledger: Ledger | None, generation: int | None) -> dict[DocumentName, Recorded]:
+    if ledger is None:
+        return {}
+    if generation is None:  # nothing is live: a first load may wait for its batches
+        begun = ledger.generations.unfinished()
+        generation = begun.number if begun is not None else None
+    waits = ledger.waits.of(generation) if generation is not None else {}
+    return {name: Recorded(wait.revision, wait.parser) for name, wait in waits.items()}
 
 
 def _root_holds(

@@ -11,6 +11,7 @@ from reindex.model import DocumentName
 from reindex.sources.files import FileSource
 from reindex.stores.document_rows import RecordedDocument
 from reindex.stores.failure_rows import Failure
+from reindex.stores.wait_rows import Wait
 
 
 class DocumentState(StrEnum):
@@ -40,6 +41,7 @@ class _Known:
 
     recorded: RecordedDocument | None
     failure: Failure | None
+    wait: Wait | None
     is_source_held: bool
 
 
@@ -74,11 +76,14 @@ def document_status(app: App, argument: str) -> DocumentStatus:
 def _known(app: App, name: DocumentName) -> _Known:
     with app.ledger() as ledger:
         if ledger is None:
-            return _Known(None, None, is_source_held=False)
+            return _Known(None, None, None, is_source_held=False)
         live = ledger.generations.live()
+        open_generation = live or ledger.generations.unfinished()
+        waits = ledger.waits.of(open_generation.number) if open_generation is not None else {}
         return _Known(
             recorded=ledger.documents.one(live.number, name) if live is not None else None,
             failure=ledger.failures.all().get(name),
+            wait=waits.get(name),
             is_source_held=any(hold.source == name.source for hold in ledger.failures.holds()),
         )
 
@@ -105,6 +110,9 @@ def _state_of_present(source: FileSource, name: DocumentName, known: _Known) -> 
         return DocumentState.INDEXED, ""
     if failure is not None and failure.revision in {None, revision}:
         return DocumentState.FAILED, failure.reason
+    wait = known.wait
+    if wait is not None and wait.revision == revision:
+        return DocumentState.PENDING, f"its texts are in job {wait.job}, a batch; `sync --now` pays again"
     return DocumentState.PENDING, "not indexed yet" if recorded is None else "changed since it was indexed"
 
 

@@ -113,6 +113,14 @@ class OutageError(EmbeddingError):
         self.status = status
 
 
+class GoneError(EmbeddingError):
+    """The provider has no such file, or no such batch."""
+
+
+class BudgetError(OutageError):
+    """No more may be spent today: what is left waits."""
+
+
 class ParseError(ReindexError):
     """A document can't be turned into text: permanent for this revision and this parser."""
 

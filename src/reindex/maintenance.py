@@ -103,8 +103,11 @@ def collect_garbage(writer: Writer, settings: Settings) -> GarbageReport:
 
 
 def tidy_jobs(writer: Writer) -> None:
-    """Close local jobs that a killed run left open (their vectors are cached); bound the history."""
-    for job in writer.ledger.jobs.open(Lane.LOCAL):
+    """Close jobs that a killed run left open, and that live in a run alone (their vectors are cached); bound
+    the history.
+    """
+    jobs = writer.ledger.jobs
+    for job in [*jobs.open(Lane.LOCAL), *jobs.open(Lane.REALTIME)]:
         writer.ledger.jobs.change_state(
             job.number, JobState.CANCELLED, writer.clock.now(), "the run that made it was interrupted"
         )

@@ -12,9 +12,6 @@ Revision = NewType("Revision", bytes)
 EmbeddingKey = NewType("EmbeddingKey", bytes)
 """sha256(space fingerprint, exact text sent) (32 bytes): what a vector is filed under."""
 
-CANARY_TEXT = "reindex canary 1"
-"""Sent to see whether a model embeds, and as it did before: booked apart from the bill."""
-
 DAY_S = 86_400
 """The vector cache counts its use in days."""
 

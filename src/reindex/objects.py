@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reindex.browsing import Difference
+    from reindex.core.batches import BatchRecord
     from reindex.core.generations import Behind, Generation
     from reindex.core.jobs import Job
     from reindex.document_status import DocumentStatus
@@ -46,7 +47,7 @@ def sync_object(report: PassReport) -> dict[str, object]:
         "documents": asdict(report.documents),
         "chunks": asdict(report.chunks),
         "tokens_embedded": report.tokens_embedded,
-        "cost_usd": report.cost_usd,
+        "cost_usd": _usd(report.cost_usd),
         "commits": report.commits,
         "duration_s": report.duration_s,
     }
@@ -80,7 +81,7 @@ def plan_object(report: PlanReport) -> dict[str, object]:
         },
         "chunks": {"to_embed": report.to_embed, "cached": report.cached, "in_flight": report.in_flight},
         "tokens": report.tokens,
-        "cost_usd": {"realtime": 0.0, "batch": 0.0},
+        "cost_usd": {"realtime": _usd(report.usd_realtime), "batch": _usd(report.usd_batch)},
         "eta_s": report.eta_s,
     }
 
@@ -102,7 +103,9 @@ def query_object(found: SearchResult) -> dict[str, object]:
 
 
 def status_object(store: StoreStatus, daemon: Presence | None) -> dict[str, object]:
-    """How the index stands. `failures` names the first FAILURES_MAX of the documents that failed."""
+    """How the index stands. `failures` names the first FAILURES_MAX of the documents that failed;
+    `paid_again` counts texts that may be, or were, paid twice.
+    """
     live = store.live
     return {
         "state": store.state,
@@ -131,7 +134,12 @@ def status_object(store: StoreStatus, daemon: Presence | None) -> dict[str, obje
         ],
         "lag_s": store.lag_s,
         "jobs": {state.value: count for state, count in store.jobs.items()},
-        "spend": {"tokens": store.tokens_spent, "usd": store.usd_spent, "saved_usd": 0.0},
+        "spend": {
+            "tokens": store.spend.tokens,
+            "usd": _usd(store.spend.usd),
+            "saved_usd": _usd(store.spend.saved_usd),
+        },
+        "paid_again": store.paid_again,
     }
 
 
@@ -193,10 +201,16 @@ def jobs_object(ledger: Ledger | None) -> dict[str, object]:
     """Every job that is remembered, latest first, and every dead letter."""
     if ledger is None:
         return {"jobs": [], "dead_letters": []}
+    batches = {record.job: record for record in ledger.batches.all()}
     return {
-        "jobs": [_job_object(job) for job in ledger.jobs.all()],
+        "jobs": [_job_object(job, batches.get(job.number)) for job in ledger.jobs.all()],
         "dead_letters": [_failure_object(failure) for failure in ledger.failures.all().values()],
     }
+
+
+def cancelled_object(job: Job) -> dict[str, object]:
+    """A job right after it was cancelled: a provider may take its time to end it."""
+    return _job_object(job, None)
 
 
 def job_object(ledger: Ledger | None, name: str) -> dict[str, object] | None:
@@ -206,7 +220,8 @@ def job_object(ledger: Ledger | None, name: str) -> dict[str, object] | None:
     is_number = name.isdecimal() and len(name) <= _DIGITS_MAX
     job = ledger.jobs.one(int(name)) if is_number else None
     if job is not None:
-        return _job_object(job) | {"keys": [key.hex() for key in ledger.jobs.keys(job.number)]}
+        value = _job_object(job, ledger.batches.one(job.number))
+        return value | {"keys": [key.hex() for key in ledger.jobs.keys(job.number)]}
     failures = ledger.failures.all().values()
     return next((_failure_object(f) for f in failures if name == f"d{f.number}"), None)
 
@@ -223,6 +238,11 @@ def iso(timestamp: float | None) -> str | None:
     if timestamp is None:
         return None
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _usd(amount: float) -> float:
+    """Without the noise of sums: a token costs 1e-8."""
+    return round(amount, 10)
 
 
 def _gate_object(gate: GateReport) -> dict[str, object]:
@@ -267,8 +287,9 @@ def _generation_object(
     }
 
 
-def _job_object(job: Job) -> dict[str, object]:
-    return {
+def _job_object(job: Job, record: BatchRecord | None) -> dict[str, object]:
+    """With what is known of it at the provider, of a batch."""
+    value: dict[str, object] = {
         "id": str(job.number),
         "generation": job.generation,
         "lane": job.lane.value,
@@ -278,7 +299,21 @@ def _job_object(job: Job) -> dict[str, object]:
         "created_at": iso(job.created_at),
         "updated_at": iso(job.updated_at),
         "reason": job.reason,
+        "model": job.model or None,
+        "usd": _usd(job.usd),
     }
+    if record is not None:
+        value["batch"] = {
+            "id": record.batch_id or None,
+            "input_file_id": record.file_id or None,
+            "state": record.provider_state or None,
+            "completed": record.completed,
+            "sealed_by": record.sealed_by or None,
+            "submitted_at": iso(record.submitting_at),
+            "expires_at": iso(record.expires_at),
+            "cancelling": record.is_cancelling,
+        }
+    return value
 
 
 def _failure_object(failure: Failure) -> dict[str, object]:

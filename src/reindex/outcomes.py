@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from reindex.errors import ExitCode
-from reindex.objects import plan_object, rebuild_object, sync_object, verify_object
+from reindex.objects import cancelled_object, plan_object, rebuild_object, sync_object, verify_object
 from reindex.tasks import Outcome
 
 if TYPE_CHECKING:
+    from reindex.core.jobs import Job
     from reindex.maintenance import GarbageReport
     from reindex.planning import PlanReport
     from reindex.rebuilding import RebuildReport
@@ -61,6 +62,11 @@ def gc_outcome(report: GarbageReport) -> Outcome:
 def retry_outcome(report: RetryReport) -> Outcome:
     """Of `jobs retry`."""
     return Outcome(asdict(report))
+
+
+def cancel_outcome(job: Job) -> Outcome:
+    """Of `jobs cancel`: the job as it is now."""
+    return Outcome(cancelled_object(job))
 
 
 def pause_outcome(*, paused: bool) -> Outcome:

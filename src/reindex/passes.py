@@ -1,18 +1,22 @@
 """One pass over one generation, put together from the parts of the App: what every writing command runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 
 from reindex.app import App
+from reindex.batch.gathering import Gatherer
 from reindex.changes import Changes, find_changes
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog
+from reindex.errors import BudgetError
 from reindex.maintenance import maintain
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.parsers.process import ParserProcess
 from reindex.pipeline import Pipeline, remember
 from reindex.report import PassReport, Progress
+from reindex.routing import Router, straight_on
 from reindex.sources.files import FileSource
 from reindex.stores.failure_rows import Failure
 from reindex.writer import Writer
@@ -27,6 +31,7 @@ class PassContext:
     catalog: ModelCatalog
     progress: Progress
     report: PassReport
+    is_now: bool = False  # nothing waits for a batch
 
 
 def serve_pass(
@@ -46,7 +51,14 @@ def serve_pass(
     """
     now = writer.clock.now()
     number = writer.generation.number if writer.generation is not None else None
-    changes = find_changes(observation, writer.ledger, number, accept_deletes=accept_deletes, now=now)
+    changes = find_changes(
+        observation,
+        writer.ledger,
+        number,
+        accept_deletes=accept_deletes,
+        now=now,
+        awaits=not context.is_now,
+    )
     if changes.unsure:
         return changes
     remember(writer, observation, changes, now)
@@ -55,8 +67,7 @@ def serve_pass(
         if writer.generation is None:
             writer.start_generation(recipe)
         writer.check_rows()
-        pipeline = _pipeline(context, writer, recipe, writer.ledger.failures.record)
-        pipeline.run(observation, changes)
+        _run(context, writer, recipe, observation, changes, writer.ledger.failures.record)
         context.progress.phase("upkeep", 0, "steps")
         maintain(writer, context.app.settings)
     if observation.places is None and not changes.pending:
@@ -95,32 +106,47 @@ def build_pass(
     if not changes.plan.is_empty:
         writer.check_rows()
         recipe = writer.generation.recipe
-        pipeline = _pipeline(context, writer, recipe, failed, parser, meanwhile)
-        pipeline.run(observation, changes)
+        _run(context, writer, recipe, observation, changes, failed, parser, meanwhile)
     return changes
 
 
-def _pipeline(
+def _run(
     context: PassContext,
     writer: Writer,
     recipe: Recipe,
+    observation: Observation,
+    changes: Changes,
     failed: Callable[[Sequence[Failure]], None],
     parser: ParserProcess | None = None,
     meanwhile: Callable[[], None] = lambda: None,
-) -> Pipeline:
+) -> None:
+    """One run of the pipeline, with the lanes of the recipe's provider."""
     app = context.app
-    embedding = app.settings.embedding
-    return Pipeline(
+    lanes = app.lanes(writer.stores, recipe, context.catalog, context.report.notices.append)
+    preparer = app.preparer(recipe, context.catalog, context.sources, parser)
+    route, gatherer = straight_on, None
+    if lanes.batch is not None:
+        assert writer.generation is not None, "a pass has a generation"
+        gatherer = Gatherer(lanes.batch, writer.generation, lanes.sent_dimensions)
+        policy = replace(lanes.policy, is_now=context.is_now)
+        route = Router(writer, policy, gatherer, preparer, context.report).route
+    pipeline = Pipeline(
         writer,
-        app.preparer(recipe, context.catalog, context.sources, parser),
-        app.embedder(recipe, context.catalog, context.report.notices.append),
-        window_chunks=embedding.window_chunks,
-        batch_tokens=embedding.batch_tokens,
+        preparer,
+        lanes.direct,
+        window_chunks=lanes.window_chunks,
         progress=context.progress,
         report=context.report,
         failed=failed,
         meanwhile=meanwhile,
+        route=route,
     )
+    with closing(gatherer) if gatherer is not None else nullcontext():
+        try:
+            pipeline.run(observation, changes)
+        except BudgetError as error:
+            context.report.notices.append(f"{error.message} ({error.hint})")
+            context.report.documents.pending += pipeline.left
 
 
 def _count_unworked(changes: Changes, report: PassReport) -> None:

@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from reindex.changes import Changes, document_parser
 from reindex.core.diff import Plan
 from reindex.core.generations import Generation
-from reindex.embedding import Embedded, Text, embed_missing
+from reindex.core.jobs import Lane
+from reindex.embedding import DirectLane, Embedded, Text, embed_missing
 from reindex.errors import ReindexError
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.observe import Observation
-from reindex.ports import Embedder
 from reindex.preparing import Prepared, Preparer
 from reindex.readahead import ahead
 from reindex.report import PassReport, Progress
+from reindex.routing import Route, Worked, straight_on
 from reindex.sources.files import RootState
 from reindex.stores.document_rows import recorded_from
 from reindex.stores.failure_rows import Failure
-from reindex.window import Window, update_of
+from reindex.window import Update, Window, update_of
 from reindex.writer import Writer
 
 _FIRST_WINDOW_SHARE = 8  # a first load is searchable after an eighth of a window; then windows double
@@ -51,26 +52,27 @@ class Pipeline:
         self,
         writer: Writer,
         preparer: Preparer,
-        embedder: Embedder,
+        direct: DirectLane,
         *,
         window_chunks: int,
-        batch_tokens: int,
         progress: Progress,
         report: PassReport,
         failed: Callable[[Sequence[Failure]], None],
         meanwhile: Callable[[], None] = lambda: None,
+        route: Route = straight_on,
     ) -> None:
         self._writer = writer
         self._preparer = preparer
-        self._embedder = embedder
+        self._direct = direct
+        self._route = route
         self._window_chunks = window_chunks
-        self._batch_tokens = batch_tokens
         self._progress = progress
         self._report = report
         self._failed = failed
         self._meanwhile = meanwhile
         self._failures: list[Failure] = []
         self._applying: _Applying | None = None
+        self.left = 0  # documents of the plan that a failure kept from being worked on
         self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
 
     def run(self, observation: Observation, changes: Changes) -> None:
@@ -87,6 +89,7 @@ class Pipeline:
         }
         # Small ones first, so that a backlog becomes searchable document by document from the start.
         work = [*plan.moved, *plan.changed, *sorted(plan.added, key=lambda name: (sizes[name], name))]
+        decided_before = self._decided
         self._progress.planned(len(work) + len(plan.deleted))
         self._progress.phase("indexing", sum(sizes.values()), "B")
         commits_before = self._writer.data_commits
@@ -104,15 +107,23 @@ class Pipeline:
                     self._work(window, plan, applier)
             except ReindexError:
                 self._finish(plan)  # what came before the failure counts all the same
+                self.left = len(work) - (self._decided - decided_before)
                 raise
             self._finish(plan)
-        if self._generation.promoted_at is None:  # a first pass over no documents publishes nothing else
-            self._writer.publish()
+        if self._generation.promoted_at is None and not self._report.documents.pending:
+            self._writer.publish()  # a first pass over no documents publishes nothing else
         self._report.commits += self._writer.data_commits - commits_before
 
     def _finish(self, plan: Plan) -> None:
         self._settle(plan)
         self._failed(self._failures)
+
+    @property
+    def _decided(self) -> int:
+        """Documents of the plan whose outcome is known."""
+        documents = self._report.documents
+        worked = documents.added + documents.changed + documents.moved
+        return worked + documents.pending + len(self._failures)
 
     @property
     def _generation(self) -> Generation:
@@ -124,13 +135,15 @@ class Pipeline:
     ) -> Iterator[Window]:
         """Whole documents, about as many chunks as a window has; the deletions go with the first."""
         recorded = self._writer.ledger.documents.one
-        added = set(plan.added)  # nothing is recorded of them: not worth the question
-        limit = max(1, self._window_chunks // _FIRST_WINDOW_SHARE)
+        limit = self._first_window
         window = Window()
         for name in plan.deleted:
             window.add_gone(name, recorded(self._generation.number, name))
-        for name, document in prepared:
-            self._meanwhile()
+        for name, document in self._route(self._updates(prepared, plan)):
+            if isinstance(document, Update) and window.would_overflow(document, self._window_max):
+                yield window
+                window = Window()
+                limit = min(self._window_chunks, 2 * limit)
             if name in plan.moved:
                 window.add_gone(plan.moved[name], recorded(self._generation.number, plan.moved[name]))
             if isinstance(document, Failure):
@@ -139,14 +152,38 @@ class Pipeline:
                 self._report.documents.pending += 1
                 self._report.postponed.append(name)
             else:
-                known = None if name in added else recorded(self._generation.number, name)
-                window.add(update_of(document, known))
+                window.add(document)
             if window.chunks >= limit:
                 yield window
                 window = Window()
                 limit = min(self._window_chunks, 2 * limit)
         if not window.is_empty:
             yield window
+
+    def _updates(
+        self, prepared: Iterable[tuple[DocumentName, Prepared | Failure | None]], plan: Plan
+    ) -> Iterator[Worked]:
+        """Each document against what is recorded of it."""
+        added = set(plan.added)  # nothing is recorded of them: not worth the question
+        recorded = self._writer.ledger.documents.one
+        for name, document in prepared:
+            self._meanwhile()
+            if isinstance(document, Prepared):
+                known = None if name in added else recorded(self._generation.number, name)
+                yield name, update_of(document, known)
+            else:
+                yield name, document
+
+    @property
+    def _first_window(self) -> int:
+        """A first load is searchable early. A provider is asked in requests as large as it takes."""
+        share = _FIRST_WINDOW_SHARE if self._direct.lane is Lane.LOCAL else 1
+        return max(1, self._window_chunks // share)
+
+    @property
+    def _window_max(self) -> int | None:
+        """More chunks would make one request more. None: that costs nothing."""
+        return None if self._direct.lane is Lane.LOCAL else self._window_chunks
 
     def _work(self, window: Window, plan: Plan, applier: ThreadPoolExecutor) -> None:
         """Embed a window while the one before is applied; then send it after that one."""
@@ -185,9 +222,7 @@ class Pipeline:
             self._texts_sent += sent_texts
             self._say_counts()
 
-        embedded = embed_missing(
-            self._writer, self._embedder, window.keys(), texts_of, self._batch_tokens, advance
-        )
+        embedded = embed_missing(self._writer, self._direct, window.keys(), texts_of, advance)
         self._progress.advance(window.size_bytes - moved_bytes)
         return embedded
 
@@ -223,6 +258,7 @@ class Pipeline:
         report.chunks.embedded += embedded.texts_sent
         report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
         report.tokens_embedded += embedded.tokens_sent
+        report.cost_usd += embedded.usd
         self._say_counts()
 
     def _say_counts(self) -> None:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from reindex.app import App
 from reindex.changes import find_changes
 from reindex.core.identity import chunk_ids, unpack_keys
-from reindex.embedders.catalog import recipe_for, recipe_notice
+from reindex.core.jobs import Lane
+from reindex.core.money import FREE
+from reindex.embedders.catalog import LOCAL, recipe_for, recipe_notice
+from reindex.lanes import prices_of
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.observe import observe
 from reindex.preparing import Prepared
@@ -33,6 +36,8 @@ class PlanReport:
     cached: int
     in_flight: int
     tokens: int
+    usd_realtime: float
+    usd_batch: float
     notices: tuple[str, ...]
 
     @property
@@ -68,11 +73,19 @@ def make_plan(app: App, progress: Progress) -> PlanReport:
                 unread += prepared is None
                 failed += prepared is not None
         cached = _cached(app, list(texts))
+        flying = set(ledger.jobs.in_flight(list(texts))) if ledger is not None else set()
+        in_flight = ledger.jobs.texts_in_flight() if ledger is not None else 0
         notices = []
         if ledger is not None and live is not None and wanted.fingerprint != live.recipe.fingerprint:
             tokens = ledger.documents.tokens(live.number)
             notices.append(recipe_notice(live.number, live.recipe, wanted, tokens))
-    to_embed = [key for key in texts if key not in cached]
+    to_embed = [key for key in texts if key not in cached and key not in flying]
+    tokens = sum(texts[key] for key in to_embed)
+    prices = FREE
+    if recipe.space.provider != LOCAL:
+        prices = prices_of(recipe.model, app.settings.embedding.openai)
+        if not prices.is_known:
+            notices.append(f"no price is known of {recipe.model}: [embedding.openai] price_usd sets it")
     plan = changes.plan
     return PlanReport(
         added=len(plan.added),
@@ -85,9 +98,11 @@ def make_plan(app: App, progress: Progress) -> PlanReport:
         failed=failed + len(plan.failed) + len(changes.unreadable),
         held=len(changes.held),
         to_embed=len(to_embed),
-        cached=len(texts) - len(to_embed),
-        in_flight=0,
-        tokens=sum(texts[key] for key in to_embed),
+        cached=len(cached),
+        in_flight=in_flight,
+        tokens=tokens,
+        usd_realtime=prices.cost(Lane.REALTIME, tokens),
+        usd_batch=prices.cost(Lane.BATCH, tokens),
         notices=tuple(notices),
     )
 

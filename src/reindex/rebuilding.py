@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from reindex.app import App
+from reindex.attending import attend, wait_for_batches
 from reindex.building import Building
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
@@ -29,12 +30,15 @@ _CACHE_ROW_BYTES = 1.5  # times the size of a vector: its row, and SQLite's log
 
 @dataclass(frozen=True, slots=True)
 class RebuildOptions:
-    """How to rebuild. `model` and `provider` replace the settings' own; `fresh` trusts no cached vector."""
+    """How to rebuild. `model` and `provider` replace the settings' own; `fresh` trusts no cached vector;
+    `wait_s` is how long to wait for what goes by batch.
+    """
 
     model: str | None = None
     provider: Literal["local", "openai"] | None = None
     fresh: bool = False
     promotes: bool = True
+    wait_s: float = 0.0
 
     def settings(self, settings: Settings) -> Settings:
         """With what the options replace."""
@@ -74,12 +78,54 @@ def rebuild(app: App, progress: Progress, options: RebuildOptions) -> RebuildRep
         tidy_jobs(live)
         catalog = app.catalog(live.ledger, is_writable=True)
         recipe = recipe_for(options.settings(app.settings), catalog)
-        report = None if live.is_live else _first_load(app, live, recipe, progress)
+        report = None if live.is_live else _first_load(app, live, recipe, progress, options.wait_s)
         if report is None or _recipe_of(live).fingerprint != recipe.fingerprint:
             beside = _begin(live, recipe, options, progress)
-            report = bring_up(app, live, beside, progress, probes, by="rebuild", promotes=options.promotes)
+            _remember_wish(beside, options)
+            report = bring_up(
+                app,
+                live,
+                beside,
+                progress,
+                probes,
+                by="rebuild",
+                promotes=options.promotes,
+                wait_s=options.wait_s,
+            )
     report.work.duration_s = round(time.monotonic() - started, 3)
     return report
+
+
+def go_on(app: App, progress: Progress) -> RebuildReport | None:
+    """With the generation that waited for its batches, as it was asked for. None where none is begun.
+
+    Raises as `rebuild`.
+    """
+    with app.writer("rebuild", progress.warn) as live:
+        begun = live.ledger.generations.unfinished()
+        if begun is None or not live.is_live or begun.state is not GenerationState.BUILDING:
+            return None
+        beside = Writer(live.stores)
+        beside.open_generation(begun)
+        recover_beside(beside)
+        if beside.generation is None:
+            return None
+        promotes = live.ledger.note(_wish(begun.number)) != _NO
+        return bring_up(app, live, beside, progress, probes_of(app), by="rebuild", promotes=promotes)
+
+
+def _wish(generation: int) -> str:
+    return f"promotion of generation {generation}"
+
+
+_NO = "no"
+
+
+def _remember_wish(beside: Writer, options: RebuildOptions) -> None:
+    """For whoever goes on with it."""
+    assert beside.generation is not None, "it is open"
+    wish = "yes" if options.promotes else _NO
+    beside.ledger.record_note(_wish(beside.generation.number), wish)
 
 
 def abandon(app: App, progress: Progress) -> int | None:
@@ -102,19 +148,31 @@ def bring_up(
     by: str,
     promotes: bool,
     force: bool = False,
+    wait_s: float = 0.0,
 ) -> RebuildReport:
-    """Bring a generation up to date beside the live one, ask the gate, and switch to it."""
+    """Bring a generation up to date beside the live one, ask the gate, and switch to it. What goes by batch
+    is waited for so long; with work in flight after that, it is not promoted, and goes on another time.
+    """
     assert live.generation is not None and beside.generation is not None, "both are open"  # noqa: PT018
     before, number = live.generation.number, beside.generation.number
     with closing(Building(app, live, beside, progress)) as building:
+        work = building.report
+        attend(app, live, work, is_last=False)
         observation = building.catch_up()
+        if building.waiting:
+            attend(app, live, work, is_last=True)
+            fresh = building.keep_live_fresh
+            wait_for_batches(app, live, progress, work, wait_s, building.catch_up, fresh)
+            observation = building.catch_up()
+        if building.waiting:
+            complete(beside, work)
+            return RebuildReport(before, number, promoted=False, gate=None, work=work)
         building.finish_indices()
         building.mark_ready()
         gate = building.inspect(observation, probes, answer_of(app), app.settings.promotion.min_recall)
         promoted = False
         if promotes and (gate.passed or force):
             promoted = building.promote(by, gate, force=force)
-        work = building.report
     complete(beside, work)
     return RebuildReport(before, number, promoted, gate, work)
 
@@ -135,11 +193,16 @@ def probes_of(app: App) -> list[Probe]:
     return read_probes(queries) if queries is not None else []
 
 
-def _first_load(app: App, writer: Writer, recipe: Recipe, progress: Progress) -> RebuildReport:
+def _first_load(app: App, writer: Writer, recipe: Recipe, progress: Progress, wait_s: float) -> RebuildReport:
     """Nothing is live: what there is to rebuild is made, or made again by its own recipe if it was lost."""
     work = sync_with(app, writer, progress, wanted=recipe)
-    assert work.generation is not None, "a first pass leaves a generation"
-    return RebuildReport(None, work.generation, promoted=True, gate=None, work=work)
+
+    def again() -> None:
+        work.go_on_with(sync_with(app, writer, progress, wanted=recipe))
+
+    wait_for_batches(app, writer, progress, work, wait_s, again)
+    assert writer.generation is not None, "a first pass leaves a generation"
+    return RebuildReport(None, writer.generation.number, promoted=writer.is_live, gate=None, work=work)
 
 
 def _recipe_of(writer: Writer) -> Recipe:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from reindex.errors import OutageError
 from reindex.model import DocumentName
 
 
@@ -49,15 +50,31 @@ class PassReport:
     notices: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     postponed: list[DocumentName] = field(default_factory=list)  # being written: a later pass takes them
+    outage: OutageError | None = None  # of the provider, while batches were looked after
 
     def add_work_of(self, other: "PassReport") -> None:
         """What another pass embedded and wrote, and said, beside this one."""
         self.chunks.embedded += other.chunks.embedded
+        self.chunks.in_flight = max(self.chunks.in_flight, other.chunks.in_flight)
         self.chunks.rows_written += other.chunks.rows_written
         self.tokens_embedded += other.tokens_embedded
         self.cost_usd += other.cost_usd
         self.commits += other.commits
         self.notices += [notice for notice in other.notices if notice not in self.notices]
+
+    def go_on_with(self, later: "PassReport") -> None:
+        """Another pass of the same run came after this one: what was done adds up, what is holds as it is."""
+        self.add_work_of(later)
+        ours, theirs = self.documents, later.documents
+        for name in ("added", "changed", "moved", "deleted"):
+            setattr(ours, name, getattr(ours, name) + getattr(theirs, name))
+        for name in ("unchanged", "failed", "held", "pending"):
+            setattr(ours, name, getattr(theirs, name))
+        self.chunks.reused += later.chunks.reused
+        self.chunks.deleted += later.chunks.deleted
+        self.chunks.total, self.chunks.in_flight = later.chunks.total, later.chunks.in_flight
+        self.generation, self.version = later.generation, later.version
+        self.failures, self.postponed, self.outage = later.failures, later.postponed, later.outage
 
     @property
     def is_partial(self) -> bool:

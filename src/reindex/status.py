@@ -11,8 +11,10 @@ from reindex.embedders.catalog import recipe_for, recipe_notice
 from reindex.errors import ReindexError
 from reindex.model import DocumentName
 from reindex.observe import Observation, observe
+from reindex.stores.booking_rows import REPEATS, Spend
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
+from reindex.stores.wait_rows import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class StoreStatus:
     holds: tuple[Hold, ...]
     lag_s: float
     jobs: dict[JobState, int]
-    tokens_spent: int
-    usd_spent: float
+    spend: Spend
+    paid_again: dict[str, int]
 
 
 def store_status(app: App) -> StoreStatus:
@@ -72,6 +74,10 @@ def recorded_status(
         if failures:
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
         found += [_held_reason(hold) for hold in holds]
+        waits = _waits(ledger, live)
+        if waits:
+            found.append(_waiting_reason(len(waits)))
+            lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in waits))
         if live is not None and not _has_table(app, live):
             found.append("the table of the live generation is missing: it is made again")
         is_well = state != "ready" or not (failures or holds)
@@ -79,7 +85,7 @@ def recorded_status(
             ledger,
             state=state if is_well else "degraded",
             reasons=tuple(found),
-            pending=pending,
+            pending=pending + len(waits),
             failures=failures,
             holds=holds,
             lag_s=round(lag_s, 3),
@@ -113,13 +119,14 @@ def _status(
 ) -> StoreStatus:
     """With what the ledger knows."""
     live = begun = None
-    documents = chunks = begun_documents = begun_chunks = tokens = 0
-    usd = 0.0
+    documents = chunks = begun_documents = begun_chunks = 0
+    spend, again = Spend(), dict.fromkeys(REPEATS, 0)
     jobs = dict.fromkeys(JobState, 0)
     if ledger is not None:
         live, begun = ledger.generations.live(), ledger.generations.unfinished()
         jobs = ledger.jobs.counts()
-        tokens, usd = ledger.jobs.spend()
+        spend = ledger.bookings.spend()
+        again = {outcome: ledger.bookings.texts(outcome) for outcome in REPEATS}
     if ledger is not None and live is not None:
         documents, chunks = ledger.documents.totals(live.number)
     if ledger is not None and begun is not None:
@@ -139,8 +146,8 @@ def _status(
         holds=holds,
         lag_s=lag_s,
         jobs=jobs,
-        tokens_spent=tokens,
-        usd_spent=usd,
+        spend=spend,
+        paid_again={outcome.name.lower().removeprefix("again_"): n for outcome, n in again.items()},
     )
 
 
@@ -171,7 +178,14 @@ def _has_table(app: App, live: Generation) -> bool:
 
 def _pending(changes: Changes) -> list[DocumentName]:
     plan = changes.plan
-    return [*plan.added, *plan.changed, *plan.moved, *plan.deleted, *sorted(changes.unstable)]
+    return [
+        *plan.added,
+        *plan.changed,
+        *plan.moved,
+        *plan.deleted,
+        *plan.waiting,
+        *sorted(changes.unstable),
+    ]
 
 
 def _failures(changes: Changes, observation: Observation) -> tuple[Failure, ...]:
@@ -200,14 +214,31 @@ def _reasons(
     reasons = []
     if live is not None and not _has_table(app, live):
         reasons.append("the table of the live generation is missing: run sync")
-    if pending:
-        reasons.append(f"{len(pending)} document{'s' * (len(pending) != 1)} to be synced")
+    waiting = len(changes.plan.waiting)
+    if waiting:
+        reasons.append(_waiting_reason(waiting))
+    to_sync = len(pending) - waiting
+    if to_sync:
+        reasons.append(f"{to_sync} document{'s' * (to_sync != 1)} to be synced")
     if changes.unreadable:
         reasons.append(f"{len(changes.unreadable)} documents can't be read")
     if changes.plan.failed:
         reasons.append(f"{len(changes.plan.failed)} documents failed: `reindex jobs list` says why")
     reasons += [_held_reason(hold) for hold in changes.holds]
     return tuple(reasons)
+
+
+def _waits(ledger: Ledger | None, live: Generation | None) -> list[Wait]:
+    """Of the live generation, or of a first load."""
+    if ledger is None:
+        return []
+    generation = live or ledger.generations.unfinished()
+    return list(ledger.waits.of(generation.number).values()) if generation is not None else []
+
+
+def _waiting_reason(documents: int) -> str:
+    what = "document waits" if documents == 1 else "documents wait"
+    return f"{documents} {what} for a batch: `reindex jobs` shows it, `sync --now` pays again"
 
 
 def _held_reason(hold: Hold) -> str:

@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable
 
 from reindex.app import App
+from reindex.core.canary import CANARY_TEXT
 from reindex.core.generations import Generation, GenerationState
 from reindex.errors import ConfigError, EmbeddingError, ModelError, NothingIndexedError, StoreError
 from reindex.maintenance import tidy_jobs
-from reindex.model import CANARY_TEXT
 from reindex.promotion import lag_behind, promote
 from reindex.rebuilding import RebuildReport, bring_up, probes_of
 from reindex.recovery import recover_beside

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reindex.app import App
+from reindex.attending import attend, wait_for_batches
 from reindex.changes import Changes
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
@@ -37,19 +38,35 @@ class Look:
 EVERYTHING = Look()
 
 
-def sync(app: App, progress: Progress, *, accept_deletes: bool) -> PassReport:
-    """Bring the live generation up to date with the disk.
+def sync(
+    app: App,
+    progress: Progress,
+    *,
+    accept_deletes: bool,
+    is_now: bool = False,
+    wait_s: float = 0.0,
+) -> PassReport:
+    """Bring the live generation up to date with the disk. What goes by batch is sent, and waited for so long.
+    `is_now`: nothing goes by batch, and what is on its way so is embedded at once.
 
     Raises LockedError, ConfigError, ModelError, EmbeddingError and StoreError; what was published until then
     stays, and the next run goes on from there.
     """
     started = time.monotonic()
     with app.writer("sync", progress.warn) as writer:
-        report = sync_with(app, writer, progress, accept_deletes=accept_deletes)
+        report = sync_with(app, writer, progress, accept_deletes=accept_deletes, is_now=is_now)
+
+        def again() -> None:
+            report.go_on_with(sync_with(app, writer, progress))
+
+        if wait_s > 0 and report.chunks.in_flight:
+            wait_for_batches(app, writer, progress, report, wait_s, again)
         begun = writer.ledger.generations.unfinished()
-        if begun is not None:
+        if begun is not None and begun != writer.generation:
             report.notices.append(unfinished_notice(begun))
     report.duration_s = round(time.monotonic() - started, 3)
+    if report.outage is not None:
+        raise report.outage
     return report
 
 
@@ -61,14 +78,21 @@ def sync_with(
     accept_deletes: bool = False,
     wanted: Recipe | None = None,
     look: Look = EVERYTHING,
+    is_now: bool = False,
+    attends: bool = True,
 ) -> PassReport:
-    """The same on stores that are open already. `wanted` is the recipe of a first generation, if it is to be
-    another than the settings ask for. A look at some places becomes one at all of a source where what was
-    found there must not be believed otherwise.
+    """The same on stores that are open already. `attends`: batches are looked after before and behind it, and
+    what goes by batch is sent, however little it is. `wanted` is the recipe of a first generation, if it is
+    to be another than the settings ask for. A look at some places becomes one at all of a source where what
+    was found there must not be believed otherwise.
     """
     tidy_jobs(writer)
     report = PassReport()
-    context = PassContext(app, app.sources(), app.catalog(writer.ledger, is_writable=True), progress, report)
+    catalog = app.catalog(writer.ledger, is_writable=True)
+    context = PassContext(app, app.sources(), catalog, progress, report, is_now)
+    if attends:
+        attend(app, writer, report, is_last=False)
+    collected = report.chunks.embedded  # by batch; the documents are written by this pass
     wanted = wanted or recipe_for(app.settings, context.catalog)
     progress.phase("scanning", 0, "files")
     observation = _observe(context, writer, look)
@@ -88,6 +112,9 @@ def sync_with(
     if generation is not None and generation.recipe.fingerprint != wanted.fingerprint:
         tokens = writer.ledger.documents.tokens(generation.number)
         report.notices.append(recipe_notice(generation.number, generation.recipe, wanted, tokens))
+    if attends:
+        attend(app, writer, report, is_last=True)
+    report.chunks.reused = max(0, report.chunks.reused - collected)
     complete(writer, report)
     return report
 
@@ -168,7 +195,7 @@ def _recipe_of_lost(writer: Writer, catalog: ModelCatalog) -> Recipe | None:
         return None
     recipe = max(lost, key=lambda g: g.promoted_at or 0.0).recipe
     try:
-        catalog.find_for(recipe)
+        catalog.check(recipe)
     except ModelError:
         return None
     return recipe
@@ -193,7 +220,8 @@ def complete(writer: Writer, report: PassReport) -> None:
     """What the report says of the generation as it is now, and of what is failed and held."""
     generation = writer.generation
     assert generation is not None, "a pass leaves a generation"
-    report.generation, report.version = generation.number, generation.version
+    if generation.promoted_at is not None:  # before the first publish there is nothing to name
+        report.generation, report.version = generation.number, generation.version
     report.chunks.total = writer.ledger.documents.totals(generation.number)[1]
     failures = writer.ledger.failures.all()
     report.documents.failed = len(failures)

@@ -1,15 +1,27 @@
 """`verify`: read the disk now, whole, and hold the published table against it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
 from reindex.app import App
 from reindex.changes import find_changes
+from reindex.core.identity import Recipe
+from reindex.embedders.catalog import LOCAL, ModelCatalog
 from reindex.errors import StoreError
+from reindex.model import EmbeddingKey
 from reindex.observe import observe
 from reindex.report import Progress
+from reindex.stores.cache import VectorCache
+from reindex.stores.snapshot import StoredChunk
+from reindex.vectors import Vector
 from reindex.verify import INDEX_HINT, Verification, verify_deeply, verify_index
 
 
-def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
+def run_verify(app: App, progress: Progress, *, deep: bool, spends: bool = False) -> Verification:
     """Needs no lock and changes nothing of the index (`deep` may make the encoder of its model).
+
+    `deep` compares the vectors of a sample with what the model says of its texts again; those of a provider's
+    model with the cache, unless it `spends`.
 
     Raises NothingIndexedError before the first publish.
 
@@ -34,7 +46,7 @@ def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
                 if failure.revision is not None or name in changes.unreadable
             }
             result = reader.with_snapshot(
-                lambda snapshot: verify_index(snapshot, observation, failures, held)
+                lambda snapshot: verify_index(snapshot, observation, failures, held, changes.plan.waiting)
             )
             reader.with_snapshot(lambda snapshot: snapshot.probe())
         except StoreError as error:
@@ -44,11 +56,34 @@ def run_verify(app: App, progress: Progress, *, deep: bool) -> Verification:
         if deep:
             catalog = app.catalog(ledger)
             preparer = app.preparer(published.recipe, catalog, sources)
-            embedder = app.embedder(published.recipe, catalog)
             progress.phase("chunking and embedding again", len(observation.revisions), "documents")
-            reader.with_snapshot(
-                lambda snapshot: verify_deeply(
-                    snapshot, observation, preparer, embedder, result, progress.advance
+            with _vectors_again(app, published.recipe, catalog, spends=spends) as again:
+                reader.with_snapshot(
+                    lambda snapshot: verify_deeply(
+                        snapshot, observation, preparer, again, result, progress.advance
+                    )
                 )
-            )
         return result
+
+
+@contextmanager
+def _vectors_again(
+    app: App, recipe: Recipe, catalog: ModelCatalog, *, spends: bool
+) -> Iterator[Callable[[StoredChunk], Vector | None]]:
+    """What the vector of a chunk has to be: from the model, or from the cache where the model has a price."""
+    space = recipe.space
+    if space.provider == LOCAL or spends:
+        embedder = app.embedder(recipe, catalog)
+        yield lambda chunk: embedder.embed([space.document_prompt + chunk.text])[0]
+        return
+    cache = VectorCache.open_for_reading(app.data_dir)
+    if cache is None:
+        yield lambda _: None
+        return
+    with closing(cache):
+
+        def cached(chunk: StoredChunk) -> Vector | None:
+            key = EmbeddingKey(bytes.fromhex(chunk.key))
+            return cache.get([key], space.dimensions).get(key)
+
+        yield cached

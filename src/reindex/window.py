@@ -51,6 +51,12 @@ class Window:
     def is_empty(self) -> bool:
         return not self.updates and not self.gone
 
+    def would_overflow(self, update: Update, chunks_max: int | None) -> bool:
+        """Whether it has more than so many chunks with this document, and something to go without it."""
+        if chunks_max is None or not self.updates:
+            return False
+        return self.chunks + len(update.prepared.chunks) > chunks_max
+
     def add(self, update: Update) -> None:
         """One more document to write."""
         self.updates.append(update)

@@ -55,6 +55,7 @@ STATUS = {
     "lag_s": NUMBER,
     "jobs": dict.fromkeys(("planned", "submitting", "submitted", "done", "failed", "cancelled"), int),
     "spend": {"tokens": int, "usd": NUMBER, "saved_usd": NUMBER},
+    "paid_again": {"lost": int, "stuck": int, "now": int},
     "failures": [dict.fromkeys(("source", "path", "reason"), str)],
 }
 STATUS_PATH = {

@@ -22,9 +22,9 @@ from openai_double import (
     vectors_of,
 )
 from reindex.core.batching import request_batches
+from reindex.core.canary import CANARY_TEXT
 from reindex.embedders.openai_realtime import OpenAIEmbedder, Patience, estimated_tokens
 from reindex.errors import EmbeddingError, OutageError, RefusedError
-from reindex.model import CANARY_TEXT
 from reindex.settings import OpenAISettings
 from reindex.vectors import check_vectors
 

@@ -425,7 +425,7 @@ def test_reading_another_generation(house):
 def test_unknown_things(house):
     with pytest.raises(ModelError):
         house.rebuild(model="no-such-model")
-    with pytest.raises(ConfigError, match="not built"):
+    with pytest.raises(ConfigError, match="no model of OpenAI"):
         house.rebuild(provider="openai")
     with pytest.raises(ConfigError, match="gives 384"):
         house.with_dimensions(4000).rebuild()

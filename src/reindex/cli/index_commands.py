@@ -51,15 +51,16 @@ def sync(
 ) -> None:
     """Bring the index up to date with the documents. Pays only for text that is new.
 
-    With a local model everything is done when the command ends: --wait and --now change nothing then.
+    With a provider's model a large backlog goes by batch, for half the price: the command sends it and ends,
+    --wait stays until the answer is there, and --now embeds everything at once. A local model is always done.
     """
 
     def direct(app: App, progress: Progress) -> Outcome:
         from reindex.outcomes import sync_outcome
         from reindex.syncing import sync as run_sync
 
-        # the local lane is always the fast one, and leaves nothing in flight
-        return sync_outcome(run_sync(app, progress, accept_deletes=accept_deletes))
+        report = run_sync(app, progress, accept_deletes=accept_deletes, is_now=now, wait_s=wait or 0.0)
+        return sync_outcome(report)
 
     request = order("/v1/sync", wait=wait, now=now, accept_deletes=accept_deletes)
     place = open_place(config, data_dir, json_output=json_output, quiet=quiet)
@@ -100,7 +101,7 @@ def say_sync(value: Object) -> None:
     for count, what in (
         (documents["failed"], "failed (see above; `reindex jobs list` shows them)"),
         (documents["held"], "deletions held (see above)"),
-        (documents["pending"], "pending: they were being written"),
+        (documents["pending"], "pending: they wait for a batch, or were being written"),
     ):
         if count:
             say(f"           {count} {what}")
@@ -108,6 +109,11 @@ def say_sync(value: Object) -> None:
         f"chunks:    {chunks['total']:,} in the index; {chunks['embedded']:,} embedded"
         f" ({value['tokens_embedded']:,} tokens), {chunks['reused']:,} reused, {chunks['deleted']:,} deleted"
     )
+    if chunks["in_flight"]:
+        say(f"in flight: {chunks['in_flight']:,} chunks, by batch; the next sync takes them in")
+    if value["generation"] is None:
+        say(f"published: nothing yet, after {value['duration_s']:.1f} s")
+        return
     say(
         f"published: generation {value['generation']}, version {value['version']},"
         f" in {value['duration_s']:.1f} s"
@@ -132,7 +138,13 @@ def _say_plan(value: Object) -> None:
         f"chunks:    {chunks['to_embed']} to embed ({value['tokens']:,} tokens),"
         f" {chunks['cached']} already embedded"
     )
-    say(f"cost:      $0 (local model), about {value['eta_s']:.0f} s")
+    cost = value["cost_usd"]
+    if chunks["in_flight"]:
+        say(f"           {chunks['in_flight']} are in batches that are under way")
+    if cost["realtime"]:
+        say(f"cost:      ${cost['realtime']:.4f} in real time, ${cost['batch']:.4f} by batch")
+    else:
+        say(f"cost:      $0, about {value['eta_s']:.0f} s")
 
 
 def _say_gc(value: Object) -> None:

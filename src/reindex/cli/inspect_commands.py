@@ -113,6 +113,10 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also chunk everything again, and embed a sample again.")
     ] = False,
+    spend: Annotated[
+        bool,
+        typer.Option("--spend", help="With --deep: embed the sample also by a provider, for its price."),
+    ] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     json_output: JsonOption = False,
@@ -124,7 +128,7 @@ def verify(
         from reindex.outcomes import verify_outcome
         from reindex.verifying import run_verify
 
-        return verify_outcome(run_verify(app, progress, deep=deep))
+        return verify_outcome(run_verify(app, progress, deep=deep, spends=spend))
 
     place = open_place(config, data_dir, json_output=json_output, quiet=quiet)
     place.perform(Command(direct, None, _say_verified))

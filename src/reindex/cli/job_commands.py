@@ -110,11 +110,12 @@ def jobs_cancel(
 ) -> None:
     """Give up a job that a provider has not done yet: its documents are planned anew."""
 
-    def direct(app: App, _: Progress) -> Outcome:
+    def direct(app: App, progress: Progress) -> Outcome:
+        from reindex.outcomes import cancel_outcome
         from reindex.retrying import cancel
 
-        with app.ledger() as ledger:
-            cancel(ledger, number)
+        with app.writer("jobs cancel", progress.warn) as writer:
+            return cancel_outcome(cancel(app, writer, number))
 
     _check(number)
     place = open_place(config, data_dir, json_output=json_output)

@@ -59,8 +59,8 @@ def rebuild(
     """Make the index anew beside the live one, prove it, and switch to it. Search goes on meanwhile.
 
     By the recipe of the configuration (model, dimensions, chunking); texts that were embedded in the same
-    space cost nothing. Interrupted, it goes on where it was with the next run. With a local model everything
-    is done when the command ends: --wait changes nothing then.
+    space cost nothing. Interrupted, it goes on where it was with the next run. With a provider's model most
+    texts go by batch: --wait stays until they are there; else the next run, or a daemon, goes on.
     """
     if abandon and (model or provider or fresh or no_promote):
         raise ConfigError("--abandon goes with no other option", "Leave the others out.")
@@ -77,7 +77,7 @@ def rebuild(
         from reindex.rebuilding import rebuild as run_rebuild
 
         os.nice(_NICENESS)
-        options = RebuildOptions(model, provider_name, fresh, promotes=not no_promote)  # type: ignore[arg-type]
+        options = RebuildOptions(model, provider_name, fresh, promotes=not no_promote, wait_s=wait or 0.0)  # type: ignore[arg-type]
         return rebuild_outcome(run_rebuild(app, progress, options))
 
     request = order(
@@ -100,6 +100,8 @@ def say_rebuild(value: Object) -> None:
             f"generation {number} is NOT live: the gate refused it (see above);"
             f" `reindex generations promote {number} --force` takes it all the same"
         )
+    elif value["chunks"]["in_flight"]:
+        say(f"generation {number} waits for its batches: the next `reindex rebuild`, or a daemon, goes on")
     else:
         say(f"generation {number} is ready: `reindex generations promote {number}` switches to it")
 

@@ -24,6 +24,7 @@ class Plan:
     """Every document in exactly one place. `moved` maps the new name to the old one.
 
     `failed` are at a revision that is known to fail permanently; what was recorded of them stays served.
+    `waiting` are at a revision whose vectors a batch is to bring, and likewise.
     `reparsed` counts those of `changed` whose content is the same: the code that parses them is another.
     """
 
@@ -33,6 +34,7 @@ class Plan:
     deleted: tuple[DocumentName, ...]
     unchanged: int
     failed: tuple[DocumentName, ...]
+    waiting: tuple[DocumentName, ...] = ()
     reparsed: int = 0
 
     @property
@@ -46,13 +48,16 @@ def plan(
     kept: AbstractSet[DocumentName],
     dead: Mapping[DocumentName, Recorded],
     parser_of: Callable[[DocumentName], str],
+    awaited: Mapping[DocumentName, Recorded] | None = None,
 ) -> Plan:
     """Compare what is on disk with what a generation holds.
 
     `kept` are documents of which nothing is known now (unreadable, held): neither changed nor deleted. `dead`
-    are permanent failures: a document waits while it is at exactly that revision and parser.
+    are permanent failures: a document waits while it is at exactly that revision and parser; and so does one
+    that is `awaited` from a batch.
     """
-    added, changed, failed = [], [], []
+    added, changed, failed, waiting = [], [], [], []
+    awaited = awaited or {}
     unchanged = 0
     for name, revision in desired.items():
         now = Recorded(revision, parser_of(name))
@@ -60,6 +65,8 @@ def plan(
             unchanged += 1
         elif dead.get(name) == now:
             failed.append(name)
+        elif awaited.get(name) == now:
+            waiting.append(name)
         elif name in recorded:
             changed.append(name)
         else:
@@ -74,6 +81,7 @@ def plan(
         deleted=tuple(sorted(name for name in gone if name not in left)),
         unchanged=unchanged,
         failed=tuple(sorted(failed)),
+        waiting=tuple(sorted(waiting)),
         reparsed=sum(recorded[name].revision == desired[name] for name in changed),
     )
 

@@ -21,8 +21,8 @@ class JobState(StrEnum):
     PLANNED = "planned"  # in the ledger; nothing sent
     SUBMITTING = "submitting"  # may have reached the provider
     SUBMITTED = "submitted"  # the provider's id is known
-    DONE = "done"  # every key is in the vector cache
-    FAILED = "failed"  # waits for `jobs retry`
+    DONE = "done"  # its vectors are in the cache; what got none was planned anew
+    FAILED = "failed"  # the provider did none of it, or the model failed
     CANCELLED = "cancelled"  # its keys were planned anew
 
 
@@ -30,7 +30,9 @@ OPEN_STATES = frozenset({JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITT
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PLANNED: frozenset({JobState.SUBMITTING, JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
-    JobState.SUBMITTING: frozenset({JobState.SUBMITTED, JobState.PLANNED, JobState.FAILED}),
+    JobState.SUBMITTING: frozenset(
+        {JobState.SUBMITTED, JobState.PLANNED, JobState.FAILED, JobState.CANCELLED}
+    ),
     JobState.SUBMITTED: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
     JobState.DONE: frozenset(),
     JobState.FAILED: frozenset({JobState.CANCELLED}),
@@ -40,7 +42,9 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One batch of keys. `texts` and `tokens` are what it sends; `reason` says why it failed or ended."""
+    """One batch of keys. `texts` and `tokens` are what it sends; `reason` says why it failed, ended or waits.
+    `usd` is what it is estimated to cost while it is open, and what it cost when it is done.
+    """
 
     number: int
     generation: int
@@ -51,6 +55,8 @@ class Job:
     created_at: float
     updated_at: float
     reason: str
+    model: str = ""
+    usd: float = 0.0
 
 
 def check_transition(before: JobState, after: JobState) -> None:

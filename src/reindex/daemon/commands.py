@@ -6,6 +6,7 @@ from reindex.app import App
 from reindex.daemon.condition import Condition
 from reindex.outcomes import (
     abandon_outcome,
+    cancel_outcome,
     drop_outcome,
     gc_outcome,
     pause_outcome,
@@ -42,7 +43,13 @@ class Commands:
     def _sync(self, app: App, task: Task, progress: Progress) -> Outcome:
         from reindex.syncing import sync
 
-        report = sync(app, progress, accept_deletes=bool(task.options.get("accept_deletes")))
+        report = sync(
+            app,
+            progress,
+            accept_deletes=bool(task.options.get("accept_deletes")),
+            is_now=bool(task.options.get("now")),
+            wait_s=_seconds(task),
+        )
         self._condition.lacks(report)
         return sync_outcome(report)
 
@@ -58,11 +65,14 @@ class Commands:
 
 
 def _rebuild(app: App, task: Task, progress: Progress) -> Outcome:
-    from reindex.rebuilding import RebuildOptions, abandon, rebuild
+    from reindex.rebuilding import RebuildOptions, abandon, go_on, rebuild
 
     options = task.options
     if options.get("abandon"):
         return abandon_outcome(abandon(app, progress))
+    if options.get("go_on"):
+        report = go_on(app, progress)
+        return abandon_outcome(None) if report is None else rebuild_outcome(report)
     return rebuild_outcome(
         rebuild(
             app,
@@ -72,6 +82,7 @@ def _rebuild(app: App, task: Task, progress: Progress) -> Outcome:
                 provider=options.get("provider"),  # type: ignore[arg-type]  # the API checked the choice
                 fresh=bool(options.get("fresh")),
                 promotes=not options.get("no_promote"),
+                wait_s=_seconds(task),
             ),
         )
     )
@@ -115,9 +126,14 @@ def _retry(app: App, task: Task, progress: Progress) -> Outcome:
 def _cancel(app: App, task: Task, progress: Progress) -> Outcome:
     from reindex.retrying import cancel
 
-    del progress
-    with app.ledger() as ledger:
-        cancel(ledger, str(task.options["job"]))
+    with app.writer("jobs cancel", progress.warn) as writer:
+        return cancel_outcome(cancel(app, writer, str(task.options["job"])))
+
+
+def _seconds(task: Task) -> float:
+    """How long to wait for work in flight."""
+    value = task.options.get("wait")
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _text(value: object) -> str | None:

@@ -29,7 +29,7 @@ class Condition:
     `held_documents` are as of the last one; `behind_since` (by the clock
     that never jumps) is when the oldest of them changed. `postponed` were being written. `watching` says why
     changes are found later than they could be. `failure` is of the last pass, with what to do about it; ""
-    when it went well.
+    when it went well. `provider` is what keeps batches from being sent or looked at.
     """
 
     since: float = field(default_factory=time.time)
@@ -38,6 +38,7 @@ class Condition:
     is_stopping: bool = False
     phase: str = "starting"
     failure: str = ""
+    provider: str = ""
     watching: tuple[str, ...] = ()
     waiting: int = 0
     waiting_s: float = 0.0
@@ -87,7 +88,7 @@ class Condition:
             return "starting"
         if self.is_paused:
             return "paused"
-        is_well = self.is_as_configured and not (self.failure or self.watching)
+        is_well = self.is_as_configured and not (self.failure or self.watching or self.provider)
         return "ready" if is_well else "degraded"
 
     @property
@@ -98,6 +99,7 @@ class Condition:
     def reasons(self) -> list[str]:
         """Why it is not simply ready, each with what to do."""
         found = [self.failure] if self.failure else []
+        found += [f"batches: {self.provider}"] if self.provider else []
         found += self.watching
         if self.is_paused:
             found.append("paused: `reindex resume` goes on")

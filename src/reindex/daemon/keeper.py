@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from reindex.app import App
+from reindex.daemon.batch_rounds import BatchRounds
 from reindex.daemon.condition import Condition
 from reindex.daemon.retries import RETRY_S, retry_times
 from reindex.daemon.underway import Overtaken, Stopping, Underway
-from reindex.errors import LockedError, ReindexError, StoreError
+from reindex.errors import LockedError, OutageError, ReindexError, StoreError
 from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
@@ -25,6 +26,7 @@ from reindex.writer import Writer
 
 TICK_S = 10.0  # at least so often it looks around
 BACKOFF_S = (1.0, 15.0)  # after a pass that failed as a whole, doubled each time
+LASTING_S = 300.0  # between two tries while a provider wants a person: no money, a wrong key
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 AT_ONCE = frozenset({"pause", "resume"})
 BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
@@ -56,6 +58,7 @@ class Keeper:
         self._is_overtaken = False
         self._backoff_s = BACKOFF_S[0]
         self._retries: dict[DocumentName, float] = {}
+        self._batches = BatchRounds()
 
     def stop(self) -> None:
         """End soon, from any thread: after the batch, or the step, that is under way."""
@@ -89,6 +92,8 @@ class Keeper:
     def _run_with(self, app: App) -> None:
         """Until the App is to be another, or the stores have to be opened anew."""
         daemon = app.settings.daemon
+        app.stop = self._is_stopping.is_set
+        self._batches = BatchRounds()
         watcher = Watcher(app.sources(), daemon.settle_ms / 1000, daemon.poll_s)
         with closing(watcher), closing(app), app.keep_open("run", _log.warning):
             self._watcher = watcher
@@ -107,6 +112,8 @@ class Keeper:
             self._work_off(app, watcher, task)
         if not self._is_working or self._are_stores_doubtful:
             return
+        if self._batches.is_due:
+            self._attend(app)
         oldest_s = watcher.oldest_s()
         places = self._due(app, watcher)
         if places is None or places:
@@ -123,7 +130,8 @@ class Keeper:
         if self._condition.is_paused:
             return TICK_S
         now = time.monotonic()
-        due = now if self._is_everything_due else min([self._next_reconcile, *self._retries.values()])
+        times = [self._next_reconcile, self._batches.next_at, *self._retries.values()]
+        due = now if self._is_everything_due else min(times)
         return min(TICK_S, max(0.0, due - now, self._not_before - now))
 
     def _listen(self, watcher: Watcher) -> None:
@@ -160,7 +168,8 @@ class Keeper:
         try:
             with self._open_writer(app) as writer:
                 look = Look(places, watcher.entering, watcher.being_written())
-                report = sync_with(app, writer, progress, look=look)
+                report = sync_with(app, writer, progress, look=look, attends=False)
+                self._batches.look_soon(writer)
                 failures = writer.ledger.failures.all()
         except Overtaken:
             self._is_everything_due = self._is_overtaken = True
@@ -186,6 +195,18 @@ class Keeper:
         for name in report.postponed:
             watcher.hint(name.source, name.path, is_complete=False)
         self._succeeded(report, time.monotonic() - started)
+
+    def _attend(self, app: App) -> None:
+        """A look at the batches. What one of them brought is taken in by the pass that follows."""
+        with self._open_writer(app) as writer:
+            ended = self._batches.attend(app, writer)
+            self._condition.provider = self._batches.trouble
+            if not ended:
+                return
+            self._is_everything_due = True
+            begun = writer.ledger.generations.unfinished()
+            if begun is not None and not writer.ledger.waits.of(begun.number) and writer.is_live:
+                self._tasks.submit("rebuild", {"go_on": True})
 
     def _succeeded(self, report: PassReport, took_s: float) -> None:
         self._backoff_s, self._not_before = BACKOFF_S[0], 0.0
@@ -225,7 +246,10 @@ class Keeper:
         # Who waits for the start is to learn of this, and what was published before is served meanwhile.
         # (Another process that is just writing is waited for.)
         self._condition.is_ready = self._condition.is_ready or not isinstance(error, LockedError)
-        self._not_before = time.monotonic() + self._backoff_s
+        wait_s = self._backoff_s
+        if isinstance(error, OutageError):
+            wait_s = max(wait_s, error.wait_s, LASTING_S if error.is_lasting else 0.0)
+        self._not_before = time.monotonic() + wait_s
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
 
     def _work_off(self, app: App, watcher: Watcher, task: Task) -> None:

@@ -127,7 +127,7 @@ class Shown:
             watch_overflows=condition.overflows,
             reconciles=condition.reconciles,
             reconciles_s=condition.reconciles_s,
-            embedding_tokens=store.tokens_spent,
+            embedding_tokens=store.spend.tokens,
             batch_jobs={state.value: count for state, count in store.jobs.items()},
             errors=dict(condition.errors),
         )

@@ -6,9 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from reindex.core.identity import EmbeddingSpace, Recipe
+from reindex.core.openai_models import KNOWN_DIMENSIONS, known_dimensions
 from reindex.embedders.models import LocalModel, describe_files, find_model, read_model
 from reindex.errors import ConfigError, ModelError
-from reindex.settings import Settings
+from reindex.settings import EmbeddingSettings, Settings
+
+LOCAL = "local"
+ESTIMATE = "estimate 1"
+"""In place of a tokenizer's digest: raised with every change of `EstimateTokenizer`."""
+
+DEFAULT_MODEL = EmbeddingSettings().model
 
 
 class ModelCatalog:
@@ -19,10 +26,13 @@ class ModelCatalog:
         base_dir: Path,
         recall: Callable[[str], str | None] = lambda _: None,
         remember: Callable[[str, str], None] = lambda _, __: None,
+        probe: Callable[[str], int] | None = None,
     ) -> None:
+        """`probe` asks a provider for the dimensions of a model that nobody here knows; None: don't."""
         self._base_dir = base_dir
         self._recall = recall
         self._remember = remember
+        self._probe = probe
 
     def find(self, model: str) -> LocalModel:
         """The model a setting names. Hashes its files only when they changed. Raises ModelError."""
@@ -37,6 +47,23 @@ class ModelCatalog:
             note, json.dumps({"stamp": stamp, "model": asdict(found) | {"directory": str(directory)}})
         )
         return found
+
+    def dimensions_of(self, model: str, server: str) -> int:
+        """Of a provider's model; 0: nobody knows before it was asked. Raises EmbeddingError."""
+        known = known_dimensions(model)
+        if known:
+            return known
+        note = f"dimensions of {model} at {server}"
+        noted = self._recall(note)
+        if noted is None and self._probe is not None:
+            noted = str(self._probe(model))
+            self._remember(note, noted)
+        return int(noted or 0)
+
+    def check(self, recipe: Recipe) -> None:
+        """Raises ModelError when a recipe's model is local, and not to be had."""
+        if recipe.space.provider == LOCAL:
+            self.find_for(recipe)
 
     def find_for(self, recipe: Recipe) -> LocalModel:
         """The model that a generation was made with. Raises ModelError when another stands in its place."""
@@ -65,11 +92,8 @@ class ModelCatalog:
 def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
     """The recipe that the settings ask for. Raises ConfigError for what can't be, and ModelError."""
     embedding, chunking = settings.embedding, settings.chunking
-    if embedding.provider != "local":  # clearly, until it is built
-        raise ConfigError(
-            f'[embedding] provider = "{embedding.provider}" is not built in this version',
-            'Use provider = "local".',
-        )
+    if embedding.provider != LOCAL:
+        return _provider_recipe(settings, catalog)
     if embedding.precision != "fp32" and embedding.backend == "torch":
         raise ConfigError(
             f'[embedding] precision = "{embedding.precision}" is made by onnxruntime, not by torch',
@@ -87,7 +111,7 @@ def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
             f"Use at most {model.max_tokens}.",
         )
     space = EmbeddingSpace(
-        provider="local",
+        provider=LOCAL,
         model_digest=model.digest,
         dimensions=embedding.dimensions or model.dimensions,
         normalised=True,
@@ -104,15 +128,59 @@ def recipe_for(settings: Settings, catalog: ModelCatalog) -> Recipe:
     )
 
 
+def _provider_recipe(settings: Settings, catalog: ModelCatalog) -> Recipe:
+    """Of a provider's model: it is known by its name alone, and its tokens are estimated."""
+    embedding, chunking = settings.embedding, settings.chunking
+    openai = embedding.openai
+    if embedding.model == DEFAULT_MODEL and not openai.base_url:
+        raise ConfigError(
+            f"[embedding] model = {embedding.model!r} is no model of OpenAI's",
+            f'Set it, as to "{next(iter(KNOWN_DIMENSIONS))}".',
+        )
+    if embedding.precision != "fp32":
+        raise ConfigError(
+            f'[embedding] precision = "{embedding.precision}" is for local models', 'Use precision = "fp32".'
+        )
+    if chunking.max_tokens > openai.max_tokens_per_input:
+        raise ConfigError(
+            f"[chunking] max_tokens = {chunking.max_tokens}: {embedding.model} reads"
+            f" {openai.max_tokens_per_input}",
+            f"Use at most {openai.max_tokens_per_input}.",
+        )
+    own = catalog.dimensions_of(embedding.model, openai.base_url)
+    if own and embedding.dimensions > own:
+        raise ConfigError(
+            f"[embedding] dimensions = {embedding.dimensions}: {embedding.model} gives {own}",
+            f"Use 0 (the model's own) or at most {own}.",
+        )
+    space = EmbeddingSpace(
+        provider=embedding.provider,
+        model_digest=embedding.model,
+        dimensions=embedding.dimensions or own,
+        normalised=True,
+        precision=embedding.precision,
+        document_prompt=embedding.document_prompt or "",
+        query_prompt=embedding.query_prompt or "",
+    )
+    return Recipe(
+        model=embedding.model,
+        space=space,
+        tokenizer_digest=ESTIMATE,
+        max_tokens=chunking.max_tokens,
+        overlap_tokens=chunking.overlap_tokens,
+    )
+
+
 def recipe_notice(generation: int, live: Recipe, wanted: Recipe, tokens: int) -> str:
     """What to tell when the settings ask for another recipe than the live generation has, which took so many
     tokens. In the same space the chunks that stay the same cost nothing.
     """
     share = "at most" if wanted.space == live.space else "about"
+    cost = "$0 with a local model" if wanted.space.provider == LOCAL else "`reindex plan` prices documents"
     return (
         f"the live generation {generation} is kept fresh by its own recipe ({live.described}), and the"
         f" configuration asks for another recipe ({wanted.described}): `reindex rebuild` makes a generation"
-        f" by it and switches to it ({share} {tokens:,} tokens to embed, $0 with a local model)"
+        f" by it and switches to it ({share} {tokens:,} tokens to embed, {cost})"
     )
 
 

@@ -9,23 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reindex.core.openai_models import known_dimensions
 from reindex.errors import EmbeddingError
 from reindex.vectors import Vectors
 
-KNOWN_DIMENSIONS = {
-    "text-embedding-3-small": 1536,
-    "text-embedding-3-large": 3072,
-    "text-embedding-ada-002": 1536,
-}
-"""What OpenAI's models give by themselves. All of their vectors are of unit length."""
-
 NORM_TOLERANCE = 1e-2
 _FAMILY = "text-embedding-"
-
-
-def known_dimensions(model: str) -> int:
-    """Of a model of OpenAI's, also where a server puts a path before its name; 0 for any other."""
-    return KNOWN_DIMENSIONS.get(_base(model), 0)
 
 
 class WrongAnswerError(EmbeddingError):

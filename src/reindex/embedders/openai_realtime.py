@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from reindex.core.batching import request_batches
+from reindex.core.canary import CANARY_TEXT
+from reindex.core.openai_models import dimensions_sent, known_dimensions
 from reindex.embedders.openai_answer import (
     Answered,
     Expected,
     WrongAnswerError,
-    known_dimensions,
     read_answer,
 )
 from reindex.embedders.openai_client import OpenAIConnection
 from reindex.embedders.openai_request import EmbeddingRequest, send
 from reindex.embedders.rate_limit import Stop, never
 from reindex.errors import EmbeddingError, OutageError
-from reindex.model import CANARY_TEXT
 from reindex.settings import OpenAISettings
 from reindex.vectors import Vectors
 
@@ -93,12 +93,11 @@ class OpenAIEmbedder:
         settings = connection.settings
         native = native_dimensions or known_dimensions(model)
         is_known = bool(known_dimensions(model))
-        is_cut_there = is_known and settings.send_dimensions and 0 < dimensions != native and "-3-" in model
-        length = dimensions if is_cut_there else native
+        sent = dimensions_sent(model, dimensions, sends_dimensions=settings.send_dimensions)
         self._connection = connection
         self._model = model
-        self._sent_dimensions = dimensions if is_cut_there else 0
-        self._expected = Expected(model, length, dimensions, is_unit=is_known)
+        self._sent_dimensions = sent
+        self._expected = Expected(model, sent or native, dimensions, is_unit=is_known)
         self._patience = patience or Patience.for_documents(settings)
         self._stop = stop
         self._on_usage = on_usage

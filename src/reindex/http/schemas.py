@@ -69,6 +69,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "lag_s": _NUMBER,
             "jobs": {"type": "object", "additionalProperties": _INTEGER},
             "spend": _object({"tokens": _INTEGER, "usd": _NUMBER, "saved_usd": _NUMBER}),
+            "paid_again": _object(_all(_INTEGER, "lost stuck now")),
         },
         optional=("behind",),
     ),

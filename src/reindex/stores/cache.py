@@ -82,12 +82,15 @@ class VectorCache:
         """It was filled from the index, or there is no index to fill it from."""
         self._database.execute(f"PRAGMA application_id = {_COMPLETE}")
 
-    def present(self, keys: Sequence[EmbeddingKey]) -> set[EmbeddingKey]:
-        """Those keys that have a row. Reads no vector."""
+    def present(self, keys: Sequence[EmbeddingKey], *, since_generation: int = 0) -> set[EmbeddingKey]:
+        """Those keys that have a row, made since that generation was begun. Reads no vector."""
         found: set[EmbeddingKey] = set()
         for part in _parts(keys):
             marks = ",".join("?" * len(part))
-            rows = self._database.rows(f"SELECT key FROM vectors WHERE key IN ({marks})", part)  # noqa: S608 (placeholders only)
+            condition = f"key IN ({marks})"
+            if since_generation:
+                condition += f" AND newest_generation >= {since_generation:d}"
+            rows = self._database.rows(f"SELECT key FROM vectors WHERE {condition}", part)  # noqa: S608 (placeholders only)
             found.update(EmbeddingKey(row[0]) for row in rows)
         return found
 

@@ -1,4 +1,4 @@
-"""Jobs in the ledger, the keys they carry, and what was spent on them."""
+"""Jobs in the ledger, and the keys they carry."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,8 @@ from reindex.core.jobs import OPEN_STATES, Job, JobState, Lane, check_transition
 from reindex.model import EmbeddingKey
 from reindex.stores.sqlite import Database, Row
 
-_COLUMNS = "number, generation, lane, state, texts, tokens, created_at, updated_at, reason"
+_FIRST_COLUMNS = "number, generation, lane, state, texts, tokens, created_at, updated_at, reason"
+_KEYS_PER_STATEMENT = 2_000
 
 
 class JobRows:
@@ -16,19 +17,65 @@ class JobRows:
         self._database = database
 
     def enqueue(
-        self, generation: int, lane: Lane, keys: Sequence[EmbeddingKey], tokens: int, now: float
+        self,
+        generation: int,
+        lane: Lane,
+        keys: Sequence[EmbeddingKey],
+        tokens: int,
+        now: float,
+        *,
+        model: str = "",
+        usd: float = 0.0,
     ) -> int:
         """Write down what is about to be sent, before it is sent: the first commit. Returns the number."""
         with self._database.transaction():
             number = self._database.insert(
-                "INSERT INTO jobs (generation, lane, state, texts, tokens, created_at, updated_at, reason)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, '')",
-                (generation, lane, JobState.PLANNED, len(keys), tokens, now, now),
+                "INSERT INTO jobs (generation, lane, state, texts, tokens, created_at, updated_at, reason,"
+                " model, usd) VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?)",
+                (generation, lane, JobState.PLANNED, len(keys), tokens, now, now, model, usd),
             )
-            self._database.execute_many(
-                "INSERT INTO job_keys (job, key) VALUES (?, ?)", ((number, key) for key in keys)
-            )
+            self._add_keys(number, keys)
         return number
+
+    def grow(self, number: int, keys: Sequence[EmbeddingKey], tokens: int, usd: float, now: float) -> None:
+        """More texts for a job that has not been sent."""
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE jobs SET texts = texts + ?, tokens = tokens + ?, usd = usd + ?, updated_at = ?"
+                " WHERE number = ?",
+                (len(keys), tokens, usd, now, number),
+            )
+            self._add_keys(number, keys)
+
+    def explain(self, number: int, reason: str, *, usd: float | None = None) -> None:
+        """Why it stands where it does, and what it comes to cost; its state stays."""
+        self._database.execute(
+            "UPDATE jobs SET reason = ?, usd = coalesce(?, usd) WHERE number = ? AND"
+            " (reason != ? OR usd != coalesce(?, usd))",
+            (reason, usd, number, reason, usd),
+        )
+
+    def in_flight(self, keys: Sequence[EmbeddingKey]) -> dict[EmbeddingKey, int]:
+        """Those that an open job of the batch lane carries, with its number."""
+        found: dict[EmbeddingKey, int] = {}
+        for start in range(0, len(keys), _KEYS_PER_STATEMENT):
+            part = keys[start : start + _KEYS_PER_STATEMENT]
+            rows = self._database.rows(
+                "SELECT job_keys.key, jobs.number FROM job_keys JOIN jobs ON jobs.number = job_keys.job"  # noqa: S608
+                f" WHERE job_keys.key IN ({','.join('?' * len(part))})"
+                f" AND jobs.lane = 'batch' AND jobs.state IN ({_OPEN})",
+                part,
+            )
+            found.update((EmbeddingKey(key), number) for key, number in rows)
+        return found
+
+    def texts_in_flight(self) -> int:
+        """How many texts the open jobs of the batch lane carry."""
+        row = self._database.one(
+            f"SELECT coalesce(sum(texts), 0) FROM jobs WHERE lane = 'batch' AND state IN ({_OPEN})"  # noqa: S608
+        )
+        assert row is not None
+        return int(row[0])
 
     def change_state(self, number: int, state: JobState, now: float, reason: str = "") -> None:
         """Move a job along the table of states."""
@@ -45,13 +92,16 @@ class JobRows:
 
     def all(self) -> list[Job]:
         """Newest first."""
-        return [_job(r) for r in self._database.rows(f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC")]  # noqa: S608
+        return [
+            _job(row)
+            for row in self._database.rows(f"SELECT {self._columns} FROM jobs ORDER BY number DESC")  # noqa: S608
+        ]
 
     def open(self, lane: Lane) -> list[Job]:
         return [job for job in self.all() if job.lane is lane and job.state in OPEN_STATES]
 
     def one(self, number: int) -> Job | None:
-        row = self._database.one(f"SELECT {_COLUMNS} FROM jobs WHERE number = ?", (number,))  # noqa: S608
+        row = self._database.one(f"SELECT {self._columns} FROM jobs WHERE number = ?", (number,))  # noqa: S608
         return None if row is None else _job(row)
 
     def keys(self, number: int) -> list[EmbeddingKey]:
@@ -65,24 +115,28 @@ class JobRows:
 
     def forget_done(self, before: float) -> None:
         """Drop finished jobs that ended before then: the history is bounded."""
-        self._database.execute(
-            "DELETE FROM jobs WHERE state IN ('done', 'cancelled') AND updated_at < ?", (before,)
+        with self._database.transaction():
+            self._database.execute(
+                f"DELETE FROM jobs WHERE state NOT IN ({_OPEN}) AND updated_at < ?",  # noqa: S608
+                (before,),
+            )
+            for table in ("job_keys", "batches"):
+                self._database.execute(f"DELETE FROM {table} WHERE job NOT IN (SELECT number FROM jobs)")  # noqa: S608
+
+    def _add_keys(self, number: int, keys: Sequence[EmbeddingKey]) -> None:
+        self._database.execute_many(
+            "INSERT INTO job_keys (job, key) VALUES (?, ?)", ((number, key) for key in keys)
         )
 
-    def add_spend(self, lane: Lane, texts: int, tokens: int, usd: float) -> None:
-        """Count what was sent to a model, for the store's life."""
-        self._database.execute(
-            "INSERT INTO spend (lane, texts, tokens, usd) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (lane) DO UPDATE SET texts = texts + excluded.texts,"
-            " tokens = tokens + excluded.tokens, usd = usd + excluded.usd",
-            (lane, texts, tokens, usd),
-        )
+    @property
+    def _columns(self) -> str:
+        """A ledger of an older version is read before a writer has brought it up."""
+        if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'batches'") is None:
+            return _FIRST_COLUMNS
+        return f"{_FIRST_COLUMNS}, model, usd"
 
-    def spend(self) -> tuple[int, float]:
-        """(tokens, usd) over the store's life, all lanes."""
-        row = self._database.one("SELECT coalesce(sum(tokens), 0), coalesce(sum(usd), 0.0) FROM spend")
-        assert row is not None
-        return int(row[0]), float(row[1])
+
+_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 
 
 def _job(row: Row) -> Job:

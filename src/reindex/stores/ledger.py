@@ -7,6 +7,8 @@ from pathlib import Path
 from reindex.core.generations import Generation
 from reindex.core.jobs import JobState
 from reindex.model import DocumentName
+from reindex.stores.batch_rows import BatchRows
+from reindex.stores.booking_rows import BookingRows
 from reindex.stores.document_rows import DocumentRows, RecordedDocument
 from reindex.stores.failure_rows import FailureRows
 from reindex.stores.file_rows import FileRows
@@ -15,6 +17,7 @@ from reindex.stores.job_rows import JobRows
 from reindex.stores.ledger_schema import MIGRATIONS
 from reindex.stores.sqlite import CorruptDatabaseError, Database, open_readable, open_writable
 from reindex.stores.table_file_rows import TableFileRows
+from reindex.stores.wait_rows import AttemptRows, WaitRows
 
 FILE = "ledger.sqlite"
 
@@ -29,6 +32,10 @@ class Ledger:
         self.documents = DocumentRows(database)
         self.failures = FailureRows(database)
         self.jobs = JobRows(database)
+        self.batches = BatchRows(database)
+        self.waits = WaitRows(database)
+        self.attempts = AttemptRows(database)
+        self.bookings = BookingRows(database)
         self.table_files = TableFileRows(database)
 
     @staticmethod
@@ -41,6 +48,11 @@ class Ledger:
             ledger.close()
             raise
         return ledger
+
+    @staticmethod
+    def open_beside(data_dir: Path) -> "Ledger":
+        """Open for writing beside the writer, for what only adds to sums. Raises StoreError."""
+        return Ledger(open_writable(data_dir / FILE, MIGRATIONS))
 
     @staticmethod
     def open_for_reading(data_dir: Path) -> "Ledger | None":
@@ -75,6 +87,8 @@ class Ledger:
         """
         with self._database.transaction():
             self.documents.record(generation.number, upserts, deletes)
+            if self.waits.any():
+                self.waits.forget(generation.number, (*upserts, *deletes))
             if heals:
                 self.failures.forget((*upserts, *deletes))
             if job is not None:
@@ -86,6 +100,7 @@ class Ledger:
         try:
             self.generations.all()
             self.jobs.all()
+            self.batches.all()
             self.failures.all()
             is_sound = self.documents.are_packed()
         except (ValueError, KeyError, TypeError) as error:

@@ -120,4 +120,55 @@ ALTER TABLE generations ADD COLUMN is_fresh INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE generations ADD COLUMN behind_documents INTEGER;
 ALTER TABLE generations ADD COLUMN behind_since REAL
 """,
+    """
+CREATE TABLE batches ( -- what a job of the batch lane needs to go on after any crash
+    job INTEGER PRIMARY KEY NOT NULL REFERENCES jobs (number),
+    tag TEXT NOT NULL UNIQUE, -- our name for it at the provider, never used again
+    account TEXT NOT NULL, -- digest of the server and the project; no key
+    dimensions INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL, -- of the input file; what is beyond was never committed
+    sealed_by TEXT NOT NULL, -- why it grows no more; empty: it does
+    digest TEXT NOT NULL, -- sha256 of the sealed input file
+    file_id TEXT NOT NULL,
+    batch_id TEXT NOT NULL,
+    submitting_at REAL, -- when its creation was first intended; since then it may exist
+    absences INTEGER NOT NULL, -- listings since then that did not have it
+    provider_state TEXT NOT NULL,
+    completed INTEGER NOT NULL, -- texts, as the provider counts them
+    expires_at REAL,
+    is_cancelling INTEGER NOT NULL -- a person, or the deadline, gave it up
+) STRICT;
+CREATE INDEX job_keys_by_key ON job_keys (key);
+CREATE TABLE waits ( -- documents that wait for a job, at exactly this revision
+    generation INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    path BLOB NOT NULL,
+    job INTEGER NOT NULL,
+    revision BLOB NOT NULL,
+    parser TEXT NOT NULL,
+    since REAL NOT NULL,
+    PRIMARY KEY (generation, source, path, job)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX waits_by_job ON waits (job);
+CREATE TABLE attempts ( -- texts that were sent and came back without a vector that could be believed
+    key BLOB PRIMARY KEY NOT NULL,
+    count INTEGER NOT NULL,
+    refusal TEXT NOT NULL -- why it is not sent again; empty: it is
+) STRICT, WITHOUT ROWID;
+CREATE TABLE bookings ( -- every text that was sent to a model
+    day INTEGER NOT NULL, -- since the epoch, UTC
+    lane TEXT NOT NULL,
+    model TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    texts INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    usd REAL NOT NULL,
+    saved_usd REAL NOT NULL, -- by the batch lane, against real-time
+    PRIMARY KEY (day, lane, model, outcome)
+) STRICT, WITHOUT ROWID;
+INSERT INTO bookings SELECT 0, lane, '', 'indexed', texts, tokens, usd, 0.0 FROM spend;
+DROP TABLE spend;
+ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN usd REAL NOT NULL DEFAULT 0.0
+""",
 )

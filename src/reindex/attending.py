@@ -1,0 +1,91 @@
+"""Looking after the batches of an open store, and waiting for them."""
+
+import time
+from collections.abc import Callable
+
+from reindex.app import App
+from reindex.batch.adopting import may_have_unknown
+from reindex.batch.lane import Attended, BatchLane
+from reindex.core.jobs import Lane
+from reindex.errors import ConfigError
+from reindex.report import PassReport, Progress
+from reindex.writer import Writer
+
+POLL_MAX_S = 60.0  # and ten times that when a batch is two hours old
+_OLD_S = 7_200.0
+_STEP_S = 0.2
+
+
+def attend(app: App, writer: Writer, report: PassReport, *, is_last: bool) -> Attended | None:
+    """One round with the provider, told in the report; None where nothing was ever sent by batch.
+
+    `is_last`: what has gathered is sealed and sent. An outage is in the report: everything stays, and is
+    tried again; so is it where there is no key any more.
+    """
+    if not writer.ledger.jobs.open(Lane.BATCH) and not may_have_unknown(writer.stores):
+        return None
+    try:
+        context = app.batch_context(writer.stores)
+    except ConfigError as error:
+        report.notices.append(f"batches that are under way are not looked after: {error.message}")
+        return None
+    attended = BatchLane(context).attend(is_last=is_last)
+    report.chunks.embedded += attended.texts
+    report.tokens_embedded += attended.tokens
+    report.cost_usd += attended.usd
+    report.notices += [notice for notice in attended.held if notice not in report.notices]
+    report.outage = attended.outage
+    report.chunks.in_flight = writer.ledger.jobs.texts_in_flight()
+    return attended
+
+
+def wait_for_batches(
+    app: App,
+    writer: Writer,
+    progress: Progress,
+    report: PassReport,
+    wait_s: float,
+    again: Callable[[], object],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Look after them until none is open, or so much time is over. `again` is called when some have ended,
+    `meanwhile` all the time.
+    """
+    until = time.monotonic() + wait_s
+    rest_s = app.settings.embedding.openai.batch_poll_s
+    progress.phase("waiting for batches", writer.ledger.jobs.texts_in_flight(), "texts")
+    shown = 0
+    while writer.ledger.jobs.open(Lane.BATCH) and time.monotonic() < until and not app.stop():
+        _rest(app, progress, min(rest_s, until - time.monotonic()), meanwhile)
+        attended = attend(app, writer, report, is_last=True)
+        if attended is None:
+            return
+        done = _completed(writer)
+        progress.advance(max(0, done - shown))
+        shown = max(shown, done)
+        if attended.ended:
+            again()
+            rest_s = app.settings.embedding.openai.batch_poll_s
+        rest_s = min(2 * rest_s, longest_rest_s(app, writer))
+
+
+def longest_rest_s(app: App, writer: Writer) -> float:
+    """Between two looks, when nothing has happened for some time."""
+    jobs = writer.ledger.jobs.open(Lane.BATCH)
+    now = app.clock.now()
+    is_old = bool(jobs) and all(now - job.created_at > _OLD_S for job in jobs)
+    return max(POLL_MAX_S * (10 if is_old else 1), app.settings.embedding.openai.batch_poll_s)
+
+
+def _rest(app: App, progress: Progress, rest_s: float, meanwhile: Callable[[], None]) -> None:
+    """In steps, so that whoever wants an end of it gets one."""
+    end = time.monotonic() + rest_s
+    while (left := end - time.monotonic()) > 0 and not app.stop():
+        progress.advance(0)
+        meanwhile()
+        time.sleep(min(_STEP_S, left))
+
+
+def _completed(writer: Writer) -> int:
+    records = (writer.ledger.batches.one(job.number) for job in writer.ledger.jobs.open(Lane.BATCH))
+    return sum(record.completed for record in records if record is not None)

@@ -1,0 +1,69 @@
+"""What every step of the batch lane works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reindex.core.jobs import Job, JobState, Lane
+from reindex.core.money import Budget, Prices
+from reindex.model import DAY_S
+from reindex.opening import Stores
+from reindex.ports import BatchProvider
+from reindex.settings import OpenAISettings
+
+FOLDER = "batches"
+_SENT = frozenset({JobState.SUBMITTING, JobState.SUBMITTED})
+_QUEUE_NOTE = "batch queue limit of "
+
+
+@dataclass(frozen=True, slots=True)
+class BatchContext:
+    """Stores that are open for writing, the server, and the limits that hold. `prices_of` takes a model."""
+
+    stores: Stores
+    provider: BatchProvider
+    settings: OpenAISettings
+    prices_of: Callable[[str], Prices]
+
+    @property
+    def now(self) -> float:
+        return self.stores.clock.now()
+
+    def folder(self) -> Path:
+        """Where input and output files stand while they are needed."""
+        folder = self.stores.data_dir / FOLDER
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def input_file(self, job: int) -> Path:
+        return self.folder() / f"{job}.input.jsonl"
+
+    def prices(self, job: Job) -> Prices:
+        return self.prices_of(job.model)
+
+    def budget(self) -> Budget:
+        """Of this day: what is booked, and what batches that were sent today are estimated to cost."""
+        ledger, today = self.stores.ledger, self.now // DAY_S
+        reserved = 0.0
+        for job in ledger.jobs.open(Lane.BATCH):
+            record = ledger.batches.one(job.number)
+            sent_at = record.submitting_at if record is not None else None
+            if sent_at is not None and sent_at // DAY_S == today:
+                reserved += job.usd
+        used = ledger.bookings.spent_on_documents(self.now) + reserved
+        return Budget(self.settings.budget_usd_per_day, used)
+
+    def enqueued_tokens(self, model: str) -> int:
+        """Of a model, in batches that were sent and have not ended: the provider limits them."""
+        jobs = self.stores.ledger.jobs.open(Lane.BATCH)
+        return sum(job.tokens for job in jobs if job.model == model and job.state in _SENT)
+
+    def queue_limit(self, model: str) -> int:
+        """Tokens that may be enqueued at a time; 0: nobody knows yet."""
+        if self.settings.batch_queue_tokens:
+            return self.settings.batch_queue_tokens
+        return int(self.stores.ledger.note(_QUEUE_NOTE + model) or 0)
+
+    def learn_queue_limit(self, model: str, tokens: int) -> None:
+        """The server said so, or refused so many."""
+        self.stores.ledger.record_note(_QUEUE_NOTE + model, str(max(1, tokens)))

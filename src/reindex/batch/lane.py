@@ -1,0 +1,220 @@
+"""One look at everything that is with the provider: seal, send, find again, collect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from reindex.batch.adopting import adopt
+from reindex.batch.collecting import collect
+from reindex.batch.context import BatchContext
+from reindex.batch.gathering import give_up, seal_due
+from reindex.batch.submitting import FRESH_S, held_back, look_for, submit
+from reindex.core.batches import (
+    CLOCK_SKEW_S,
+    BatchRecord,
+    RemoteBatch,
+    is_out_of_money,
+    is_over_queue,
+    is_stuck,
+    queue_limit_of,
+    twins_of,
+)
+from reindex.core.jobs import Job, JobState, Lane
+from reindex.errors import GoneError, OutageError
+from reindex.stores.booking_rows import Booking, Outcome
+
+_GIVE_UP_SHARE = 2.0  # so many times the margin after its window, a batch that was cancelled is given up
+
+
+@dataclass(slots=True)
+class Attended:
+    """What a look at the batches came to. `held` says what is not sent, and why; `outage` that the provider
+    could not be used: everything stays as it is, and is tried again.
+    """
+
+    ended: int = 0
+    open: int = 0
+    texts: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    held: list[str] = field(default_factory=list)
+    outage: OutageError | None = None
+
+
+class BatchLane:
+    """The jobs of the batch lane in an open store."""
+
+    def __init__(self, context: BatchContext) -> None:
+        self._context = context
+        self._ledger = context.stores.ledger
+        self._has_adopted = False
+
+    def attend(self, *, is_last: bool) -> Attended:
+        """One round. `is_last`: no more texts will come, and what has gathered is sealed.
+
+        Raises DiskError and StoreError; what the provider does wrong is in the answer.
+        """
+        seal_due(self._context, is_last=is_last)
+        result = Attended()
+        try:
+            self.adopt_once()
+            self._look(result)
+            self._send(result)
+        except OutageError as error:
+            result.outage = error
+        result.open = len(self._open())
+        return result
+
+    def adopt_once(self) -> None:
+        """Before texts are planned: take in batches of this store that the ledger does not know."""
+        if not self._has_adopted:
+            adopt(self._context)
+            self._has_adopted = True
+
+    def cancel(self, job: Job) -> None:
+        """A person gives it up: what is done by then is taken in, the rest is planned anew. Raises
+        OutageError.
+        """
+        record = self._ledger.batches.one(job.number)
+        if record is None or job.state is JobState.PLANNED:
+            give_up(self._context, job, "cancelled by hand")
+            return
+        if record.batch_id:
+            self._cancel_remote(record)
+        else:
+            self._ledger.batches.save(replace(record, is_cancelling=True))
+
+    def _open(self) -> list[tuple[Job, BatchRecord]]:
+        """Oldest first."""
+        found = []
+        for job in reversed(self._ledger.jobs.open(Lane.BATCH)):
+            record = self._ledger.batches.one(job.number)
+            assert record is not None, "a job of this lane has a record"
+            found.append((job, record))
+        return found
+
+    def _look(self, result: Attended) -> None:
+        """At what was sent: one listing for all of it."""
+        account = self._context.provider.account
+        sent = [
+            (job, record)
+            for job, record in self._open()
+            if job.state is not JobState.PLANNED and record.account == account
+        ]
+        for job, record in self._open():
+            if record.account != account:
+                result.held.append(f"job {job.number} belongs to another server, key or project")
+        if not sent:
+            return
+        since = min(record.submitting_at or job.created_at for job, record in sent) - CLOCK_SKEW_S
+        listed = list(self._context.provider.listed(since))
+        for job, record in sent:
+            if job.state is JobState.SUBMITTING:
+                look_for(self._context, job, record, listed)
+            else:
+                self._look_at(job, record, listed, result)
+
+    def _look_at(
+        self, job: Job, record: BatchRecord, listed: Sequence[RemoteBatch], result: Attended
+    ) -> None:
+        remote = next((each for each in listed if each.id == record.batch_id), None)
+        if remote is None:
+            remote = self._retrieve(job, record, result)
+            if remote is None:
+                return
+        twins = [each for each in twins_of(record, listed) if each.id != remote.id]
+        self._end_twins(job, twins)
+        record = replace(
+            record,
+            provider_state=remote.state,
+            completed=remote.completed,
+            expires_at=remote.expires_at or record.expires_at,
+        )
+        self._ledger.batches.save(record)
+        if record.is_cancelling and not remote.is_ended and remote.state != "cancelling":
+            self._cancel_remote(record)
+        if remote.is_ended:
+            self._end(job, record, [remote, *(twin for twin in twins if twin.is_ended)], result)
+        elif is_stuck(remote, self._context.now, self._context.settings.batch_stuck_s):
+            self._unstick(job, record, remote, result)
+
+    def _retrieve(self, job: Job, record: BatchRecord, result: Attended) -> RemoteBatch | None:
+        """A batch that the list does not have: the list may lag, or it is gone."""
+        try:
+            return self._context.provider.retrieve(record.batch_id)
+        except GoneError as error:
+            age_s = self._context.now - (record.submitting_at or job.updated_at)
+            if age_s > FRESH_S:
+                self._context.stores.warn(f"job {job.number}: its batch is gone: {error.message}")
+                self._close_without(job, Outcome.AGAIN_LOST, "the provider has no such batch", result)
+            return None
+
+    def _end(self, job: Job, record: BatchRecord, ended: Sequence[RemoteBatch], result: Attended) -> None:
+        if is_over_queue(ended[0]):
+            limit = queue_limit_of(ended[0]) or max(job.tokens, 2) // 2
+            self._context.learn_queue_limit(job.model, limit)
+        found = collect(self._context, job, record, ended)
+        result.ended += 1
+        result.texts += len(found.keys)
+        result.tokens += found.tokens
+        result.usd += self._context.prices(job).cost(Lane.BATCH, found.tokens)
+        if is_out_of_money(ended[0]):
+            raise OutageError(
+                f"the provider takes no more: {ended[0].errors[0].message or ended[0].errors[0].code}",
+                "Check the account's credit and limits; nothing is lost.",
+                is_lasting=True,
+            )
+
+    def _unstick(self, job: Job, record: BatchRecord, remote: RemoteBatch, result: Attended) -> None:
+        """Its window is long over. First it is cancelled, so that it gives what it has; in the end it is
+        given up, and what it was to bring may be paid twice: that is counted.
+        """
+        margin_s = self._context.settings.batch_stuck_s
+        if not record.is_cancelling:
+            self._context.stores.warn(
+                f"job {job.number}: its batch is {remote.state} long after its window; it is cancelled"
+            )
+            self._cancel_remote(record)
+        elif is_stuck(remote, self._context.now, _GIVE_UP_SHARE * margin_s):
+            reason = f"given up: {remote.state} long after its window"
+            self._close_without(job, Outcome.AGAIN_STUCK, reason, result)
+
+    def _close_without(self, job: Job, outcome: Outcome, reason: str, result: Attended) -> None:
+        """A job whose batch gives nothing any more."""
+        wanted = set(self._ledger.jobs.keys(job.number))
+        now = self._context.now
+        with self._ledger.transaction():
+            self._ledger.bookings.add(Booking(Lane.BATCH, job.model, outcome, len(wanted)), now)
+            attempts_max = self._context.settings.attempts_max
+            self._ledger.attempts.count(wanted, attempts_max, reason)
+            self._ledger.waits.release(job.number)
+            self._ledger.jobs.change_state(job.number, JobState.FAILED, now, reason)
+        result.ended += 1
+
+    def _cancel_remote(self, record: BatchRecord) -> None:
+        self._context.provider.cancel(record.batch_id)
+        self._ledger.batches.save(replace(record, is_cancelling=True))
+
+    def _end_twins(self, job: Job, twins: Sequence[RemoteBatch]) -> None:
+        """A second batch of the same job: an answer was lost, and it was created again too soon."""
+        for twin in twins:
+            note = f"twin {twin.id}"
+            if self._ledger.note(note) is None:
+                self._context.stores.warn(f"job {job.number} has a twin at the provider: {twin.id}")
+                booking = Booking(Lane.BATCH, job.model, Outcome.AGAIN_STUCK, job.texts)
+                with self._ledger.transaction():
+                    self._ledger.bookings.add(booking, self._context.now)
+                    self._ledger.record_note(note, str(job.number))
+            if not twin.is_ended and twin.state != "cancelling":
+                self._context.provider.cancel(twin.id)
+
+    def _send(self, result: Attended) -> None:
+        """What is sealed, oldest first, as far as budget and queue let it."""
+        for job, record in self._open():
+            if job.state is not JobState.PLANNED or not record.sealed_by:
+                continue
+            reason = held_back(self._context, job)
+            if reason:
+                self._ledger.jobs.explain(job.number, reason)
+                result.held.append(f"job {job.number} ({job.texts} texts): {reason}")
+            else:
+                submit(self._context, job, record)

@@ -1,0 +1,164 @@
+"""A sealed batch to the provider, so that it is there exactly once whatever gets lost on the way.
+
+    sealed -> upload -> [file id] -> [submitting] -> create -> [submitted, batch id]
+
+Creation has no idempotency. Once `submitting` is committed, the batch may exist; from then on it is looked
+for in the provider's list, and created again only when it was absent for long enough: with the same input
+file, so that a late twin is known for one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reindex.batch.context import BatchContext
+from reindex.batch.gathering import file_digest, give_up
+from reindex.core.batches import (
+    BatchRecord,
+    RemoteBatch,
+    may_create_again,
+    metadata_of,
+    twins_of,
+)
+from reindex.core.jobs import Job, JobState
+from reindex.errors import GoneError, OutageError, RefusedError
+from reindex.stores.identity_file import make_identity, write_identity
+
+FRESH_S = 600.0  # so long a file or a batch that was just made may be unknown to the provider
+
+
+def held_back(context: BatchContext, job: Job) -> str:
+    """Why a sealed batch can't be sent now; "" when it can."""
+    budget = context.budget()
+    if budget.holds(job.usd):
+        return (
+            f"held by the budget: ${budget.used_usd:.4f} of ${budget.limit_usd:.4f} are spent or reserved"
+            f" today (UTC), and it takes ${job.usd:.4f}"
+        )
+    enqueued, limit = context.enqueued_tokens(job.model), context.queue_limit(job.model)
+    if limit and enqueued and enqueued + job.tokens > limit:
+        return f"waits for the provider's queue: {enqueued:,} of {limit:,} tokens are enqueued"
+    return ""
+
+
+def submit(context: BatchContext, job: Job, record: BatchRecord) -> None:
+    """Upload and create. Raises OutageError when the provider can't be used: what is done stays."""
+    if record.account != context.provider.account:
+        context.stores.ledger.jobs.explain(job.number, _OTHER_ACCOUNT)
+        return
+    if not record.file_id:
+        uploaded = _upload(context, job, record)
+        if uploaded is None:
+            return
+        record = uploaded
+    ledger = context.stores.ledger
+    identity = make_identity(context.stores.data_dir)
+    write_identity(context.stores.data_dir, replace(identity, submissions=identity.submissions + 1))
+    record = replace(record, submitting_at=context.now, absences=0)
+    with ledger.transaction():
+        ledger.batches.save(record)
+        ledger.record_note(SUBMISSIONS_NOTE, str(identity.submissions + 1))
+        ledger.jobs.change_state(job.number, JobState.SUBMITTING, context.now)
+    create(context, job, record)
+
+
+SUBMISSIONS_NOTE = "batch submissions"
+_OTHER_ACCOUNT = (
+    "it belongs to another server, key or project: put that back, or `reindex jobs cancel` it (what it cost"
+    " is then lost)"
+)
+
+
+def create(context: BatchContext, job: Job, record: BatchRecord) -> None:
+    """Ask for the batch, once. Its intent is committed."""
+    identity = make_identity(context.stores.data_dir)
+    try:
+        remote = context.provider.create(
+            record.file_id, metadata_of(identity.store, record, job.model, job.texts)
+        )
+    except GoneError as error:  # the file: not known yet, or gone
+        _take_back(context, job, record, forgets_file=_is_old(context, job), reason=error.message)
+    except RefusedError as error:
+        _refused(context, job, error.message)
+    except OutageError as error:
+        if error.may_be_accepted:
+            raise  # it may be there: the list will tell
+        _take_back(context, job, record, forgets_file=False, reason=error.message)
+        raise
+    else:
+        created(context, job, record, remote)
+
+
+def created(context: BatchContext, job: Job, record: BatchRecord, remote: RemoteBatch) -> BatchRecord:
+    """The batch is there, and its id is known. The input file has done its work."""
+    ledger = context.stores.ledger
+    record = replace(
+        record,
+        batch_id=remote.id,
+        provider_state=remote.state,
+        expires_at=remote.expires_at,
+        absences=0,
+    )
+    with ledger.transaction():
+        ledger.batches.save(record)
+        ledger.jobs.change_state(job.number, JobState.SUBMITTED, context.now)
+    context.input_file(job.number).unlink(missing_ok=True)
+    return record
+
+
+def look_for(context: BatchContext, job: Job, record: BatchRecord, listed: Sequence[RemoteBatch]) -> None:
+    """A batch that may exist: take it, wait, or create it again."""
+    twins = twins_of(record, listed)
+    if twins:
+        created(context, job, record, twins[0])
+        return
+    record = replace(record, absences=record.absences + 1)
+    context.stores.ledger.batches.save(record)
+    if may_create_again(record, context.now, context.settings.batch_grace_s):
+        context.stores.warn(f"job {job.number}: its batch was never created; it is created again")
+        again = replace(record, submitting_at=context.now, absences=0)
+        context.stores.ledger.batches.save(again)
+        create(context, job, again)
+
+
+def _upload(context: BatchContext, job: Job, record: BatchRecord) -> BatchRecord | None:
+    """With the id of its file; None when the job had to be given up."""
+    path = context.input_file(job.number)
+    if not path.exists() or file_digest(path, record.size_bytes) != record.digest:
+        give_up(context, job, "its input file is damaged: its texts are planned again")
+        return None
+    identity = make_identity(context.stores.data_dir)
+    try:
+        file_id = context.provider.upload(path, f"{identity.store}.{record.tag}.jsonl")
+    except RefusedError as error:
+        _refused(context, job, error.message)
+        return None
+    record = replace(record, file_id=file_id)
+    context.stores.ledger.batches.save(record)
+    return record
+
+
+def _refused(context: BatchContext, job: Job, reason: str) -> None:
+    """Nothing was executed, and asking the same again is of no use: each text has one attempt less."""
+    ledger = context.stores.ledger
+    with ledger.transaction():
+        ledger.attempts.count(
+            ledger.jobs.keys(job.number), context.settings.attempts_max, f"the batch was refused: {reason}"
+        )
+        ledger.waits.release(job.number)
+        ledger.jobs.change_state(job.number, JobState.FAILED, context.now, f"refused: {reason}")
+    context.input_file(job.number).unlink(missing_ok=True)
+
+
+def _take_back(
+    context: BatchContext, job: Job, record: BatchRecord, *, forgets_file: bool, reason: str
+) -> None:
+    """It certainly was not created: it is sealed again, and sent another time."""
+    file_id = "" if forgets_file else record.file_id
+    ledger = context.stores.ledger
+    with ledger.transaction():
+        ledger.batches.save(replace(record, submitting_at=None, file_id=file_id))
+        ledger.jobs.change_state(job.number, JobState.PLANNED, context.now, reason)
+
+
+def _is_old(context: BatchContext, job: Job) -> bool:
+    return context.now - job.updated_at > FRESH_S

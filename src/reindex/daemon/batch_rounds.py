@@ -1,0 +1,68 @@
+"""When the daemon looks at its batches, and what it found."""
+
+import logging
+import math
+import time
+
+from reindex.app import App
+from reindex.attending import attend, longest_rest_s
+from reindex.core.jobs import Lane
+from reindex.errors import ReindexError
+from reindex.report import PassReport
+from reindex.writer import Writer
+
+_log = logging.getLogger("reindex.daemon")
+
+
+class BatchRounds:
+    """Rounds come soon after something was gathered or has ended, and then less and less often."""
+
+    def __init__(self) -> None:
+        self.next_at = 0.0  # the first at once: batches may have ended while nobody looked
+        self.trouble = ""
+        self._rest_s = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= self.next_at
+
+    def look_soon(self, writer: Writer) -> None:
+        """After a pass, which may have gathered texts for a batch."""
+        if self.next_at == math.inf and writer.ledger.jobs.open(Lane.BATCH):
+            self.next_at = 0.0
+
+    def attend(self, app: App, writer: Writer) -> int:
+        """One round; how many batches have ended. Trouble with the provider is told, and no reason to stop
+        indexing what needs no provider.
+        """
+        ended = 0
+        trouble = ""
+        poll_s = app.settings.embedding.openai.batch_poll_s
+        try:
+            report = PassReport()
+            attended = attend(app, writer, report, is_last=False)
+        except ReindexError as error:
+            trouble = error.message
+            attended = None
+            self._rest(longest_rest_s(app, writer))
+        else:
+            if attended is None or not attended.open:
+                self.next_at = math.inf
+                self._rest_s = 0.0
+            else:
+                self._rest(min(max(poll_s, 2 * self._rest_s), longest_rest_s(app, writer)))
+            if attended is not None:
+                ended = attended.ended
+                trouble = attended.outage.message if attended.outage is not None else ""
+                trouble = trouble or "; ".join(attended.held)
+        if ended:
+            _log.info("%d batches ended: %d chunks embedded", ended, report.chunks.embedded)
+            self._rest(poll_s)
+        if trouble and trouble != self.trouble:
+            _log.warning("batches: %s", trouble)
+        self.trouble = trouble
+        return ended
+
+    def _rest(self, rest_s: float) -> None:
+        self._rest_s = rest_s
+        self.next_at = time.monotonic() + rest_s

@@ -1,0 +1,144 @@
+"""Which documents can be indexed in this pass, and which have to wait for a batch.
+
+A document whose texts all have vectors goes on at once. One that lacks some is held until it is known whether
+the backlog is large enough for a batch; then it goes on too, to be embedded in real time, or its texts are
+written into the batch and the document waits for it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from reindex.batch.gathering import Gatherer
+from reindex.core.jobs import Lane
+from reindex.core.lanes import LanePolicy
+from reindex.embedding import Text
+from reindex.model import Chunk, DocumentName, EmbeddingKey
+from reindex.preparing import Preparer
+from reindex.report import PassReport
+from reindex.stores.booking_rows import Booking, Outcome
+from reindex.stores.failure_rows import Failure
+from reindex.stores.wait_rows import Wait
+from reindex.window import Update
+from reindex.writer import Writer
+
+Worked = tuple[DocumentName, Update | Failure | None]
+"""A document that was worked on: to be written, failed, or for a later pass."""
+
+Route = Callable[[Iterable[Worked]], Iterator[Worked]]
+
+
+def straight_on(documents: Iterable[Worked]) -> Iterator[Worked]:
+    """The route of a model that answers at once: nothing waits."""
+    return iter(documents)
+
+
+@dataclass(slots=True)
+class _Missing:
+    """What an update lacks. `flying` are texts that a batch carries already, with its job."""
+
+    new: set[EmbeddingKey]
+    flying: dict[EmbeddingKey, int]
+
+
+@dataclass(slots=True)
+class Router:
+    """One pass over one generation of a provider that has two lanes."""
+
+    writer: Writer
+    policy: LanePolicy
+    gatherer: Gatherer
+    preparer: Preparer
+    report: PassReport
+    _held: list[tuple[DocumentName, Update, _Missing]] = field(default_factory=list, init=False)
+    _held_keys: set[EmbeddingKey] = field(default_factory=set, init=False)
+    _lane: Lane | None = field(default=None, init=False)
+
+    def route(self, documents: Iterable[Worked]) -> Iterator[Worked]:
+        """Those that can be written now. The others wait, and are counted as pending."""
+        self._lane = self.policy.choose(0, is_all=False)
+        for name, document in documents:
+            if not isinstance(document, Update):
+                yield name, document
+                continue
+            missing = self._missing(document)
+            if missing is None:
+                yield name, document
+            elif missing.flying and not self.policy.is_now:
+                self._wait(name, document, missing)
+            elif self._lane is Lane.REALTIME:
+                self._count_repeats(missing)
+                yield name, document
+            elif self._lane is Lane.BATCH:
+                self._wait(name, document, missing)
+            else:
+                self._hold(name, document, missing)
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[Worked]:
+        """No more documents will come."""
+        if self._held and self.policy.choose(len(self._held_keys), is_all=True) is Lane.BATCH:
+            self._release()
+        for name, update, _ in self._held:
+            yield name, update
+        self._held = []
+
+    def _hold(self, name: DocumentName, update: Update, missing: _Missing) -> None:
+        self._held.append((name, update, missing))
+        self._held_keys |= missing.new
+        self._lane = self.policy.choose(len(self._held_keys), is_all=False)
+        if self._lane is Lane.BATCH:
+            self._release()
+
+    def _release(self) -> None:
+        """It is a backlog: what was held goes into the batch."""
+        for name, update, missing in self._held:
+            self._wait(name, update, missing)
+        self._held, self._held_keys = [], set()
+
+    def _missing(self, update: Update) -> _Missing | None:
+        """None: it lacks nothing, or it lacks what the provider refused and fails for it."""
+        keys = list(dict.fromkeys(update.prepared.layout.keys[position] for position, _ in update.new_rows))
+        generation = self.writer.generation
+        assert generation is not None, "a pass has a generation"
+        since = generation.number if generation.is_fresh else 0
+        there = self.writer.cache.present(keys, since_generation=since)
+        absent = [key for key in keys if key not in there]
+        if not absent or self.writer.ledger.attempts.refusals(absent):
+            return None
+        flying = self.gatherer.in_flight(absent)
+        return _Missing({key for key in absent if key not in flying}, flying)
+
+    def _wait(self, name: DocumentName, update: Update, missing: _Missing) -> None:
+        """The document waits. What it lacks beside what is under way goes along, if it goes by batch."""
+        layout = update.prepared.layout
+        if missing.flying and self._lane is not Lane.BATCH:
+            jobs = set(missing.flying.values())
+            wait = Wait(layout.name, layout.revision, layout.parser, max(jobs), self.writer.clock.now())
+            assert self.writer.generation is not None, "a pass has a generation"
+            self.writer.ledger.waits.record(self.writer.generation.number, wait, jobs)
+        else:
+            flying = self.gatherer.in_flight(list(missing.new)) | missing.flying
+            texts = self._texts(update, missing.new - flying.keys())
+            self.gatherer.add(name, layout.revision, layout.parser, texts, set(flying.values()))
+        self.report.documents.pending += 1
+
+    def _texts(self, update: Update, wanted: set[EmbeddingKey]) -> dict[EmbeddingKey, Text]:
+        texts: dict[EmbeddingKey, Text] = {}
+        for position, _ in update.new_rows:
+            key = update.prepared.layout.keys[position]
+            if key in wanted:
+                chunk: Chunk = update.prepared.chunks[position]
+                texts[key] = Text(self.preparer.text_sent(chunk), chunk.tokens + self.preparer.extra_tokens)
+        return texts
+
+    def _count_repeats(self, missing: _Missing) -> None:
+        """Texts that a batch carries, and that are wanted now: they are paid twice, knowingly."""
+        if missing.flying:
+            generation = self.writer.generation
+            assert generation is not None, "a pass has a generation"
+            model = generation.recipe.model
+            booking = Booking(Lane.REALTIME, model, Outcome.AGAIN_NOW, len(missing.flying))
+            self.writer.ledger.bookings.add(booking, self.writer.clock.now())
+            notice = "texts that a batch carries already are paid again, because they are wanted now"
+            if notice not in self.report.notices:
+                self.report.notices.append(notice)

@@ -1,0 +1,116 @@
+"""Documents that wait for a batch, and texts whose answers failed before."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reindex.model import DocumentName, EmbeddingKey, Revision
+from reindex.stores.file_rows import name_key
+from reindex.stores.sqlite import Database
+
+_KEYS_PER_STATEMENT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A document at a revision whose vectors a job is to bring; the latest of its jobs, where there are
+    several.
+    """
+
+    name: DocumentName
+    revision: Revision
+    parser: str
+    job: int
+    since: float
+
+
+class WaitRows:
+    """Waits by generation and document."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, generation: int) -> dict[DocumentName, Wait]:
+        """The documents of a generation that wait."""
+        if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'waits'") is None:
+            return {}  # a ledger of an older version, which is read before a writer has brought it up
+        rows = self._database.rows(
+            "SELECT source, path, revision, parser, max(job), min(since) FROM waits WHERE generation = ?"
+            " GROUP BY source, path, revision, parser",
+            (generation,),
+        )
+        waits = (Wait(DocumentName(row[0], os.fsdecode(row[1])), Revision(row[2]), *row[3:]) for row in rows)
+        return {wait.name: wait for wait in waits}
+
+    def any(self) -> bool:
+        """Whether any document waits."""
+        return self._database.one("SELECT 1 FROM waits LIMIT 1") is not None
+
+    def record(self, generation: int, wait: Wait, jobs: Iterable[int]) -> None:
+        """The document waits for all of these jobs, and for no other any more."""
+        with self._database.transaction():
+            self.forget(generation, [wait.name])
+            self._database.execute_many(
+                "INSERT INTO waits (generation, source, path, job, revision, parser, since)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (generation, *name_key(wait.name), job, wait.revision, wait.parser, wait.since)
+                    for job in jobs
+                ),
+            )
+
+    def forget(self, generation: int, names: Iterable[DocumentName]) -> None:
+        """These documents wait no more."""
+        self._database.execute_many(
+            "DELETE FROM waits WHERE generation = ? AND source = ? AND path = ?",
+            ((generation, *name_key(name)) for name in names),
+        )
+
+    def release(self, job: int) -> None:
+        """Nothing waits for this job any more."""
+        self._database.execute("DELETE FROM waits WHERE job = ?", (job,))
+
+
+class AttemptRows:
+    """Texts, by key, that were sent in vain."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def refusals(self, keys: Sequence[EmbeddingKey]) -> dict[EmbeddingKey, str]:
+        """Those that are not sent again, and why."""
+        found: dict[EmbeddingKey, str] = {}
+        for start in range(0, len(keys), _KEYS_PER_STATEMENT):
+            part = keys[start : start + _KEYS_PER_STATEMENT]
+            rows = self._database.rows(
+                "SELECT key, refusal FROM attempts WHERE refusal != ''"  # noqa: S608
+                f" AND key IN ({','.join('?' * len(part))})",
+                part,
+            )
+            found.update((EmbeddingKey(key), reason) for key, reason in rows)
+        return found
+
+    def count(self, keys: Iterable[EmbeddingKey], attempts_max: int, reason: str) -> None:
+        """One attempt more of each. Those that reach the limit are refused for that reason."""
+        self._database.execute_many(
+            "INSERT INTO attempts (key, count, refusal) VALUES (?, 1, CASE WHEN ? <= 1 THEN ? ELSE '' END)"
+            " ON CONFLICT (key) DO UPDATE SET count = count + 1,"
+            " refusal = CASE WHEN count + 1 >= ? THEN ? ELSE refusal END",
+            ((key, attempts_max, reason, attempts_max, reason) for key in keys),
+        )
+
+    def refuse(self, refusals: Mapping[EmbeddingKey, str]) -> None:
+        """These are not sent again: the provider said why."""
+        self._database.execute_many(
+            "INSERT INTO attempts (key, count, refusal) VALUES (?, 1, ?)"
+            " ON CONFLICT (key) DO UPDATE SET count = count + 1, refusal = excluded.refusal",
+            refusals.items(),
+        )
+
+    def forget(self, keys: Iterable[EmbeddingKey]) -> None:
+        """Their vectors are there."""
+        self._database.execute_many("DELETE FROM attempts WHERE key = ?", ((key,) for key in keys))
+
+    def forget_refusals(self) -> None:
+        """A person wants them tried again."""
+        self._database.execute("DELETE FROM attempts")

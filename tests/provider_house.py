@@ -1,0 +1,124 @@
+"""A House whose model is a provider's: the real lanes against the stand-in for OpenAI."""
+
+from dataclasses import replace
+
+from doubles import House, Told
+from reindex.app import App
+from reindex.core.canary import CANARY_TEXT
+from reindex.retrying import cancel, retry
+from reindex.search import SearchMode
+from reindex.settings import EmbeddingSettings, OpenAISettings
+from reindex.stores.snapshot import Filter
+from reindex.syncing import sync
+from reindex.verifying import run_verify
+
+MODEL = "text-embedding-3-small"
+DIMENSIONS = 256  # asked for; small, so that tests are quick
+
+
+class ProviderHouse(House):
+    """`openai` is the stand-in. The lane is batch unless it is said otherwise; nothing waits long."""
+
+    def __init__(self, folder, openai, **settings):
+        super().__init__(folder)
+        self.openai = openai
+        self.settings = replace(
+            self.settings,
+            embedding=EmbeddingSettings(
+                provider="openai",
+                model=MODEL,
+                dimensions=DIMENSIONS,
+                openai=OpenAISettings(
+                    **{
+                        "base_url": openai.base_url,
+                        "lane": "batch",
+                        "batch_grace_s": 0,
+                        "batch_poll_s": 0.01,
+                        "retries_max": 1,
+                        "retry_wait_max_s": 0,
+                        "timeout_s": 5,
+                        **settings,
+                    }
+                ),
+            ),
+        )
+
+    def with_openai(self, **settings):
+        """Another setting of the provider from now on."""
+        embedding = self.settings.embedding
+        openai = replace(embedding.openai, **settings)
+        self.settings = replace(self.settings, embedding=replace(embedding, openai=openai))
+        return self
+
+    @property
+    def app(self):
+        return App(
+            self.settings,
+            self.docs.parent,
+            self.clock,
+            environment={"OPENAI_API_KEY": self.openai.key},
+            parser=self.parser,
+        )
+
+    def sync(self, *, accept_deletes=False, is_now=False, wait_s=0.0):
+        self.told = Told()
+        return sync(self.app, self.told, accept_deletes=accept_deletes, is_now=is_now, wait_s=wait_s)
+
+    def settle(self, rounds=12):
+        """Syncs, with every batch finished between them, until nothing is in flight."""
+        for _ in range(rounds):
+            report = self.sync()
+            if not report.chunks.in_flight and not report.documents.pending:
+                return report
+            self.openai.finish_all()
+        raise AssertionError(f"still in flight after {rounds} rounds: {self.jobs()}")
+
+    def jobs(self):
+        """Oldest first."""
+        with self.app.ledger() as ledger:
+            return [] if ledger is None else ledger.jobs.all()[::-1]
+
+    def record(self, job):
+        with self.app.ledger() as ledger:
+            return ledger.batches.one(job)
+
+    def cancel(self, job):
+        with self.app.writer("jobs cancel", lambda _: None) as writer:
+            return cancel(self.app, writer, str(job))
+
+    def retry(self, name=None):
+        with self.app.writer("jobs retry", lambda _: None) as writer:
+            return retry(writer, name)
+
+    def booked(self, outcome):
+        with self.app.ledger() as ledger:
+            return ledger.bookings.texts(outcome)
+
+    def verify(self, *, deep=False):
+        return run_verify(self.app, Told(), deep=deep)
+
+    def found(self, text):
+        """Paths of the documents that answer by words alone: nothing is paid."""
+        answer = self.reader().search(text, 10, SearchMode.TEXT, Filter(None, None))
+        return [hit.path for hit in answer.hits]
+
+    def check_paid_once(self):
+        """The bill: each text once, canaries apart."""
+        twice = self.openai.billed_twice(except_texts=(CANARY_TEXT,))
+        assert not twice, twice
+
+    def check_vectors(self):
+        """Every row has the vector that its text has."""
+        chunks = list(self.snapshot().chunks())
+        embedder = self.openai.service.embedder
+        wanted = embedder.vectors(MODEL, [chunk.text for chunk in chunks], DIMENSIONS)
+        for chunk, vector in zip(chunks, wanted, strict=True):
+            assert float(chunk.vector @ vector) > 0.999, chunk.text
+
+
+def prose(number, paragraphs=3):
+    """A document with texts of its own."""
+    parts = [
+        f"Paragraph {part} of document {number}: " + f"word{number}x{part} " * 9 for part in range(paragraphs)
+    ]
+    return f"# Document {number}\n\n" + "\n\n".join(parts) + "\n"
