@@ -36,12 +36,15 @@ class StandIn(AbstractContextManager):
         self.options = Options(**{"key": KEY, **options})
         self.service = Service(Path(self._folder.name), self.options)
         self._server = Server(self.service, has_control=control)
+        self._clients = []
 
     def __enter__(self):
         self._server.start()
         return self
 
     def __exit__(self, *exc_info):
+        for client in self._clients:
+            client.close()
         self._server.stop()
         self._folder.cleanup()
 
@@ -58,10 +61,14 @@ class StandIn(AbstractContextManager):
         return self.options.key or KEY
 
     def client(self, **options):
-        """The real SDK, without retries."""
-        import openai
+        """The real SDK, without retries; closed with this."""
+        import openai  # a second of CPU: not every test needs it
 
-        return openai.OpenAI(base_url=self.base_url, api_key=self.key, **{"max_retries": 0, **options})
+        client = openai.OpenAI(
+            **{"base_url": self.base_url, "api_key": self.key, "max_retries": 0, **options}
+        )
+        self._clients.append(client)
+        return client
 
     # faults and time
 

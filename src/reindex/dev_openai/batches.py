@@ -60,7 +60,6 @@ class Batch:
     output_file_id: str | None = None
     error_file_id: str | None = None
     is_executed: bool = False
-    ending: Status = Status.COMPLETED
     progress: float | None = None  # the share of its lines that is done when it is stopped; None: by time
     is_hurried: bool = False  # neither held nor delayed any more
     faults: tuple[Any, ...] = ()

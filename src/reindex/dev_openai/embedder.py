@@ -47,7 +47,7 @@ class Embedder:
     def _other(
         self, kind: WrongVector, model: str, texts: Sequence[str], place: int, dimensions: int
     ) -> Vector:
-        if kind is WrongVector.SWAPPED:
+        if kind == WrongVector.SWAPPED:
             hasher = self._hasher(f"not-{model}", self._options.models[model])
             return np.asarray(hasher.embed([texts[place]], dimensions)[0])
         neighbour = texts[place - 1] if len(texts) > 1 else f"another {texts[0]} than this"

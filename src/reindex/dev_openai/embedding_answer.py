@@ -61,7 +61,7 @@ def _damaged(vector: Vector, kind: WrongVector) -> Vector:
         case WrongVector.ZERO:
             vector[:] = 0
         case _:
-            assert kind is WrongVector.NOT_UNIT, "the others are no damage to a vector"
+            assert kind == WrongVector.NOT_UNIT, "the others are no damage to a vector"
             vector *= 3
     return vector
 

@@ -104,6 +104,6 @@ def _read_dimensions(value: Any, model: str, options: Options) -> int:
 def _read_format(value: Any, options: Options) -> bool:
     if value not in {None, "float", "base64"}:
         raise Refusal(400, "Invalid value for 'encoding_format': must be 'float' or 'base64'.")
-    if value == "base64" and options.base64 is Base64.REFUSED:
+    if value == "base64" and options.base64 == Base64.REFUSED:
         raise Refusal(400, "encoding_format 'base64' is not supported.", param="encoding_format")
-    return value == "base64" and options.base64 is Base64.SPOKEN
+    return value == "base64" and options.base64 == Base64.SPOKEN

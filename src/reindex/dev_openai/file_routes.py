@@ -125,13 +125,18 @@ class _Content(Response):
         del scope, receive
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         sent = 0
-        while sent < self._size:
-            piece = await run_in_threadpool(_read_at, self._file.path, sent)
-            sent += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": sent < self._size})
-        if not self._size:
-            await send({"type": "http.response.body", "body": b""})
-        self._file.is_fetched = True
+        was_fetched = self._file.is_fetched
+        try:
+            is_more = True
+            while is_more:
+                piece = await run_in_threadpool(_read_at, self._file.path, sent)
+                sent += len(piece)
+                is_more = bool(piece) and sent < self._size
+                self._file.is_fetched = was_fetched or not is_more  # before the client can know
+                await send({"type": "http.response.body", "body": piece, "more_body": is_more})
+        except BaseException:
+            self._file.is_fetched = was_fetched
+            raise
 
 
 def _read_at(path: Path, offset: int) -> bytes:

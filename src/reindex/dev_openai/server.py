@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -66,7 +67,8 @@ class Server:
     def _end(self) -> None:
         self._gate.end()
         self._connections.abort_all()
-        self._uvicorn.should_exit = True
+        assert self._loop is not None, "it runs"
+        self._loop.call_soon(self._uvicorn.end)  # when they are gone: uvicorn would wait for them
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -87,19 +89,34 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,  # uvicorn would wake for it all the time
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=2,
         )
 
 
 class _Uvicorn(uvicorn.Server):
+    """One that waits to be told, instead of looking ten times a second whether it was."""
+
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
+        self._is_ending = asyncio.Event()
         self._told_started = started
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._told_started()
-        await super().main_loop()
+        await self._is_ending.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._is_ending.set)
+
+    def end(self) -> None:
+        """Called on the loop."""
+        self._is_ending.set()
 
 
 def _listen(host: str, port: int) -> socket.socket:
