@@ -28,18 +28,16 @@ class WordHasher:
 
     def __init__(self, model: str, dimensions: int) -> None:
         self.dimensions = dimensions
-        self._model = model.encode()
         self._lock = threading.Lock()
-        self._numbers: dict[str, int] = {}
-        self._hashes: Any = np.empty((1024, _PLACES), dtype=np.uint32)
-        seed = int.from_bytes(hashlib.blake2b(self._model, digest_size=8).digest(), "big")
+        self._words = _Words(model.encode())
+        seed = int.from_bytes(hashlib.blake2b(model.encode(), digest_size=8).digest(), "big")
         self._signs: Any = np.random.default_rng(seed).choice([-1.0, 1.0], dimensions)
 
     def embed(self, texts: Sequence[str], dimensions: int = 0) -> Vector:
         """float32[texts, dimensions], in order; `dimensions`: a prefix, made unit length again."""
         with self._lock:
-            if len(self._numbers) > _WORDS_MAX:
-                self._numbers.clear()
+            if len(self._words) > _WORDS_MAX:
+                self._words.clear()
             sums = np.stack([self._sum(text) for text in texts])
         spread = _hartley(sums * self._signs)
         vectors = spread[:, : dimensions or self.dimensions]
@@ -48,8 +46,8 @@ class WordHasher:
 
     def _sum(self, text: str) -> Any:
         words = Counter(_WORD.findall(text.lower())) or {text: 1}
-        numbers = [self._number(word) for word in words]
-        hashes = self._hashes[numbers]
+        numbers = list(map(self._words.__getitem__, words))
+        hashes = self._words.hashes[numbers]
         weights = 1.0 + np.log(np.fromiter(words.values(), dtype=np.float64, count=len(words)))
         signed = np.where(hashes & 1, weights[:, None], -weights[:, None])
         total = np.bincount(
@@ -59,16 +57,22 @@ class WordHasher:
             total[0] = 1.0
         return total
 
-    def _number(self, word: str) -> int:
-        number = self._numbers.get(word)
-        if number is None:
-            number = self._numbers[word] = len(self._numbers)
-            if number >= len(self._hashes):
-                self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
-            digest = hashlib.blake2b(
-                word.encode("utf-8", "surrogatepass"), digest_size=4 * _PLACES, key=self._model[:64]
-            )
-            self._hashes[number] = np.frombuffer(digest.digest(), dtype=np.uint32)
+
+class _Words(dict[str, int]):
+    """Word -> the row of `hashes` with its places and signs, made when it is first met."""
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__()
+        self._model = model[:64]
+        self.hashes: Any = np.empty((1024, _PLACES), dtype=np.uint32)
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
+        if number >= len(self.hashes):
+            self.hashes = np.concatenate([self.hashes, np.empty_like(self.hashes)])
+        content = word.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(content, digest_size=4 * _PLACES, key=self._model).digest()
+        self.hashes[number] = np.frombuffer(digest, dtype=np.uint32)
         return number
 
 
