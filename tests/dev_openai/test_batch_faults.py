@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from openai_calls import SMALL, create_batch, read_lines, request_lines
+from openai_calls import SMALL, create_batch, read_lines, request_lines, upload
 from reindex.dev_openai.batch_faults import (
     Dropped,
     Duplicated,
@@ -167,8 +167,15 @@ def test_a_line_of_the_output_is_no_json(client, outcome):
     assert (len(lines), len(broken)) == (10, 1)
 
 
-def test_the_output_is_gone_before_it_is_read(client, outcome):
-    batch = outcome(GoneOutput())
+def test_the_output_is_gone_before_it_is_read(standin, client):
+    standin.options.fresh_missing_s = 1
+    standin.fault("batch", GoneOutput())
+    file_id = upload(client, request_lines(10)).id
+    standin.advance(2)
+    batch = client.batches.create(input_file_id=file_id, endpoint="/v1/embeddings", completion_window="24h")
+    standin.finish(batch)
+    standin.advance(2)
+    batch = client.batches.retrieve(batch.id)
     assert batch.output_file_id
     with pytest.raises(openai.NotFoundError):
         client.files.content(batch.output_file_id)

@@ -9,9 +9,11 @@ from starlette.routing import Route
 
 from reindex.dev_openai import batch_routes, control_routes, embedding_routes, file_routes
 from reindex.dev_openai.connections import Connections
-from reindex.dev_openai.gate import Gate
-from reindex.dev_openai.refusals import Refusal, no_route
+from reindex.dev_openai.gate import Gate, is_known
+from reindex.dev_openai.refusals import Refusal, no_route, wrong_method
 from reindex.dev_openai.service import Service
+
+_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 def build_gate(service: Service, connections: Connections, *, has_control: bool) -> Gate:
@@ -19,7 +21,7 @@ def build_gate(service: Service, connections: Connections, *, has_control: bool)
     routes = [
         Route("/v1/embeddings", embedding_routes.create_embeddings, methods=["POST"]),
         Route("/v1/models", embedding_routes.list_models, methods=["GET"]),
-        Route("/v1/models/{name}", embedding_routes.retrieve_model, methods=["GET"]),
+        Route("/v1/models/{name:path}", embedding_routes.retrieve_model, methods=["GET"]),
         Route("/v1/files", file_routes.create_file, methods=["POST"]),
         Route("/v1/files", file_routes.list_files, methods=["GET"]),
         Route("/v1/files/{id}", file_routes.retrieve_file, methods=["GET"]),
@@ -33,7 +35,7 @@ def build_gate(service: Service, connections: Connections, *, has_control: bool)
     if has_control:
         routes += control_routes.ROUTES
     application = Starlette(
-        routes=[*routes, Route("/{path:path}", _nothing_here, methods=["GET", "POST", "PUT", "DELETE"])],
+        routes=[*routes, Route("/{path:path}", _nothing_here, methods=_METHODS)],
         exception_handlers={Refusal: _refused},
     )
     application.state.service = service
@@ -41,7 +43,8 @@ def build_gate(service: Service, connections: Connections, *, has_control: bool)
 
 
 async def _nothing_here(request: Request) -> Response:
-    raise no_route(request.method, request.url.path)
+    method, path = request.method, request.url.path
+    raise wrong_method(method, path) if is_known(path) else no_route(method, path)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ import math
 import threading
 
 from reindex.dev_openai.batch_faults import Fails, GoneOutput, Halfway, Stuck
-from reindex.dev_openai.batch_input import Problem, read_input
+from reindex.dev_openai.batch_input import Contents, Problem, read_input
 from reindex.dev_openai.batch_output import Execution
 from reindex.dev_openai.batches import Batch, Batches, Status
 from reindex.dev_openai.bill import Bill
@@ -113,17 +113,26 @@ class BatchWorker:
             self._batches.move(batch, Status.FAILED if problems else Status.IN_PROGRESS)
 
     def _read(self, batch: Batch) -> list[Problem]:
-        fails = next((fault for fault in batch.faults if isinstance(fault, Fails)), None)
+        path = self._files.new_path()
         try:
             file = self._files.get(batch.input_file_id, is_fresh_missing=False)
-            contents, problems = read_input(file.path, batch.endpoint, self._options)
+            path.hardlink_to(file.path)  # it may be deleted, or expire, while the batch runs
         except (Refusal, OSError):
             return [Problem("file_not_found", f"The input file {batch.input_file_id} can't be read.")]
+        contents, problems = read_input(path, batch.endpoint, self._options)
+        problems = problems or self._problems_of_account(batch, contents)
         if problems:
-            return problems
+            path.unlink()
+        else:
+            batch.contents = contents
+        return problems
+
+    def _problems_of_account(self, batch: Batch, contents: Contents) -> list[Problem]:
+        fails = next((fault for fault in batch.faults if isinstance(fault, Fails)), None)
         if fails is not None:
-            message = fails.message or self._message(fails.code, contents.model)
-            return [Problem(fails.code, message, fails.line)]
+            return [
+                Problem(fails.code, fails.message or self._message(fails.code, contents.model), fails.line)
+            ]
         queued = sum(
             other.contents.tokens
             for other in self._batches.all()
@@ -132,7 +141,6 @@ class BatchWorker:
         limit = self._options.queue_tokens_max
         if limit and queued + contents.tokens > limit:
             return [Problem("token_limit_exceeded", self._message("token_limit_exceeded", contents.model))]
-        batch.contents = contents
         return []
 
     def _message(self, code: str, model: str) -> str:
@@ -184,9 +192,10 @@ class BatchWorker:
 
     def _end(self, batch: Batch, ending: Status) -> None:
         if batch.output_file_id and any(isinstance(fault, GoneOutput) for fault in batch.faults):
-            self._files.delete(batch.output_file_id)
+            self._files.discard(batch.output_file_id)
         with self._batches.changed:
-            if (
-                batch.status is not Status.CANCELLING or ending is Status.CANCELLED
-            ):  # else: cancelled meanwhile
-                self._batches.move(batch, ending)
+            if batch.status is Status.CANCELLING and ending is not Status.CANCELLED:
+                return  # cancelled meanwhile: the next step
+            if batch.contents is not None:
+                batch.contents.path.unlink(missing_ok=True)
+            self._batches.move(batch, ending)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from reindex.dev_openai.batch_input import Contents, Problem
-from reindex.dev_openai.faults import Faults
+from reindex.dev_openai.faults import BATCH, Faults
 from reindex.dev_openai.files import Files, cut_page, read_expiry
 from reindex.dev_openai.options import Clock, Options
 from reindex.dev_openai.refusals import Refusal, no_batch, no_file
@@ -69,8 +69,8 @@ class Batch:
         """Whether it may still change."""
         return self.status not in TERMINAL
 
-    def to_json(self, no_id: str | None) -> dict[str, Any]:
-        """The API's object. `no_id`: what stands for no file."""
+    def to_json(self, options: Options) -> dict[str, Any]:
+        """The API's object."""
         is_over = not self.is_open
         usage = {
             "input_tokens": self.tokens,
@@ -87,9 +87,9 @@ class Batch:
             "errors": errors if self.problems else None,
             "input_file_id": self.input_file_id,
             "completion_window": "24h",
-            "status": self.status.value,
-            "output_file_id": (is_over and self.output_file_id) or no_id,
-            "error_file_id": (is_over and self.error_file_id) or no_id,
+            "status": self.status.upper() if options.has_upper_case else self.status.value,
+            "output_file_id": (is_over and self.output_file_id) or options.no_id,
+            "error_file_id": (is_over and self.error_file_id) or options.no_id,
             "created_at": int(self.created),
             "expires_at": self.expires_at,
             **{f"{status.value}_at": self.stamps.get(status) for status in _STAMPED},
@@ -140,7 +140,7 @@ class Batches:
                 expires_at=int(now) + self._options.window_s,
                 entered=now,
             )
-            batch.faults = self._faults.take("batch", batch)
+            batch.faults = self._faults.take(BATCH, batch)
             self._batches[batch.id] = batch
             self.changed.notify_all()
         return batch

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from reindex.dev_openai.options import Options
 
 
 class Lane(StrEnum):
@@ -29,7 +32,8 @@ class Entry:
 class Bill:
     """Booked when the vector was computed, whether or not the answer arrived. Used by several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._lock = threading.Lock()
         self._counts: Counter[Entry] = Counter()
         self._tokens: Counter[tuple[Lane, str]] = Counter()
@@ -39,7 +43,7 @@ class Bill:
     ) -> None:
         """Texts that were embedded, with the tokens of each."""
         with self._lock:
-            self._counts.update(Entry(lane, model, dimensions, text) for text in texts)
+            self._counts.update(Entry(lane, model, dimensions, self._kept(text)) for text in texts)
             self._tokens[lane, model] += sum(tokens)
 
     def entries(self) -> Counter[Entry]:
@@ -56,9 +60,9 @@ class Bill:
 
     def billed(self, text: str, model: str = "") -> int:
         """How often this text was paid, over both lanes; `model`: in this one only."""
-        entries = self.entries().items()
+        kept, entries = self._kept(text), self.entries().items()
         return sum(
-            count for entry, count in entries if entry.text == text and (not model or entry.model == model)
+            count for entry, count in entries if entry.text == kept and (not model or entry.model == model)
         )
 
     def twice(self, except_texts: Collection[str] = ()) -> dict[str, int]:
@@ -66,13 +70,18 @@ class Bill:
         counts: Counter[tuple[str, int, str]] = Counter()
         for entry, count in self.entries().items():
             counts[entry.model, entry.dimensions, entry.text] += count
-        excepted = frozenset(except_texts)
+        excepted = frozenset(map(self._kept, except_texts))
         return {text: count for (_, _, text), count in counts.items() if count > 1 and text not in excepted}
 
     def tokens(self) -> Counter[tuple[str, str]]:
         """Tokens by (lane, model)."""
         with self._lock:
             return Counter({(lane.value, model): count for (lane, model), count in self._tokens.items()})
+
+    def _kept(self, text: str) -> str:
+        if self._options.remembers_texts:
+            return text
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def clear(self) -> None:
         """Begin anew."""

@@ -1,7 +1,12 @@
-"""`/dev/...`: the state of the server and its faults, for other processes. Only where it is turned on."""
+"""`/dev/...`: the state of the server and its faults, for other processes. Only where it is turned on.
+
+GET state, bill; POST faults `{route, fault, n, times, containing, ...its parameters}`, options `{name: value}`,
+finish `{batch}`, release, advance `{seconds}`; DELETE faults. Names: `gate.ROUTES`, `fault_names`, `Options`.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from enum import StrEnum
 from typing import Any
@@ -30,7 +35,7 @@ async def _state(request: Request) -> Response:
             "billed": sum(service.bill.entries().values()),
             "billed_twice": len(service.bill.twice()),
             "tokens": {f"{lane} {model}": count for (lane, model), count in service.bill.tokens().items()},
-            "batches": [batch.to_json(service.options.no_id) for batch in service.batches.all()],
+            "batches": [batch.to_json(service.options) for batch in service.batches.all()],
             "orphans": [batch.id for batch in service.orphans()],
         }
     )
@@ -48,7 +53,7 @@ async def _bill(request: Request) -> Response:
         }
         for entry, n in service.bill.entries().items()
     ]
-    return JSONResponse({"bill": rows})
+    return Response(json.dumps({"bill": rows}), media_type="application/json")  # texts may be odd
 
 
 async def _add_fault(request: Request) -> Response:
@@ -94,7 +99,7 @@ async def _finish(request: Request) -> Response:
     service: Service = request.app.state.service
     batch = service.batches.get(str(parse_object(await request.body()).get("batch")), is_fresh_missing=False)
     await run_in_threadpool(service.worker.finish, batch, _FINISH_S)
-    return JSONResponse(batch.to_json(service.options.no_id))
+    return JSONResponse(batch.to_json(service.options))
 
 
 async def _release(request: Request) -> Response:

@@ -10,6 +10,9 @@ from typing import Any
 
 from reindex.dev_openai.refusals import Refusal
 
+ANY = "*"
+BATCH = "batch"
+
 
 class WrongVector(StrEnum):
     """In what way a vector is not that of its text."""
@@ -149,7 +152,8 @@ class Rule:
 
     def meets(self, route: str, subject: Any) -> bool:
         """Count the subject, and say whether it is its turn."""
-        if route != self.route or (self.where is not None and not self.where(subject)):
+        is_route = self.route == route or (self.route == ANY and route != BATCH)
+        if not is_route or (self.where is not None and not self.where(subject)):
             return False
         self.seen += 1
         is_met = self.seen >= self.n and (self.times is None or self.seen < self.n + self.times)
@@ -173,7 +177,7 @@ class Faults:
         times: int | None = 1,
         where: Callable[[Any], bool] | None = None,
     ) -> Rule:
-        """`route`: a name in `gate.ROUTES`, or "batch" for what becomes of a created batch."""
+        """`route`: a name in `gate.ROUTES`, ANY of them, or BATCH for what becomes of a created batch."""
         rule = Rule(route, fault, n, times, where)
         with self._lock:
             self._rules.append(rule)

@@ -99,10 +99,15 @@ class Files:
 
     def delete(self, file_id: str) -> None:
         """Raises Refusal when there is none."""
-        file = self.get(file_id)
+        self.get(file_id)
+        self.discard(file_id)
+
+    def discard(self, file_id: str) -> None:
+        """It is gone, if it was there."""
         with self._lock:
-            self._files.pop(file_id, None)
-        file.path.unlink(missing_ok=True)
+            file = self._files.pop(file_id, None)
+        if file is not None:
+            file.path.unlink(missing_ok=True)
 
     def page(self, *, purpose: str, after: str, limit: int, is_ascending: bool) -> tuple[list[File], bool]:
         """A page of the list, and whether there is more. Raises Refusal for an unknown cursor."""

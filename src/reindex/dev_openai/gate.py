@@ -20,7 +20,7 @@ from reindex.dev_openai.service import Service
 ROUTES = {  # name -> method, path
     "embeddings": ("POST", r"/v1/embeddings"),
     "models.list": ("GET", r"/v1/models"),
-    "models.retrieve": ("GET", r"/v1/models/[^/]+"),
+    "models.retrieve": ("GET", r"/v1/models/.+"),
     "files.create": ("POST", r"/v1/files"),
     "files.list": ("GET", r"/v1/files"),
     "files.retrieve": ("GET", r"/v1/files/[^/]+"),
@@ -41,6 +41,11 @@ def name_route(method: str, path: str) -> str:
         if verb == method and pattern.fullmatch(path):
             return name
     return ""
+
+
+def is_known(path: str) -> bool:
+    """Whether it is that of a route, by whatever method."""
+    return any(pattern.fullmatch(path) for _, pattern in _PATTERNS.values())
 
 
 class ClientGoneError(Exception):

@@ -48,8 +48,10 @@ class Options:
     no_id: str | None = None  # what stands for no file: null, or ""
 
     base64: Base64 = Base64.SPOKEN
+    has_upper_case: bool = False  # statuses of batches: COMPLETED, as Together writes them
     has_dimensions: bool = True  # else the parameter is a 400
     has_batches: bool = True  # else /files and /batches are 404
+    remembers_texts: bool = True  # in the bill; else their digests, for very many
     jitter: float = 0.0  # standard deviation of each component, between two answers for one text
 
     def count_tokens(self, text: str) -> int:

@@ -157,3 +157,13 @@ def no_batch(batch_id: str) -> Refusal:
 def no_route(method: str, path: str) -> Refusal:
     """An address that this server does not have."""
     return Refusal(404, f"Invalid URL ({method} {path})")
+
+
+def wrong_method(method: str, path: str) -> Refusal:
+    """An address that is asked in another way."""
+    return Refusal(
+        405,
+        f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to make your HTTP request using a "
+        "different HTTP method?)",
+        code="method_not_supported",
+    )

@@ -23,7 +23,7 @@ class Service:
         self.options = options or Options()
         self.clock = Clock()
         self.faults = Faults()
-        self.bill = Bill()
+        self.bill = Bill(self.options)
         self.embedder = Embedder(self.options)
         self.limiter = Limiter(self.clock, self.options)
         self.files = Files(folder, self.clock, self.options)
