@@ -22,7 +22,7 @@ _SHAPES = (
     (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]+"), rf"\g<1>{_MASK}"),
     (re.compile(r"\bsk-[\w-]{8,}"), _MASK),
 )
-_NOISY = ("asyncio", "httpcore", "httpx", "openai", "urllib3", "watchdog")
+_NOISY = ("asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "openai", "urllib3", "watchdog")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG_PRIORITY = 7
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

@@ -50,6 +50,10 @@ class Account:
         only a server of one's own may do without.
         """
         base_url = settings.base_url or environment.get("OPENAI_BASE_URL", "").strip() or DEFAULT_BASE_URL
+        try:
+            urlsplit(base_url)
+        except ValueError as error:
+            raise _no_address(str(error)) from None
         key = environment.get(KEY_VARIABLE, "").strip()
         if not key and _host(base_url) == _host(DEFAULT_BASE_URL):
             raise ConfigError(
@@ -161,9 +165,7 @@ def make_client(account: Account, timeout_s: float) -> OpenAI:
         )
     except (httpx2.InvalidURL, OpenAIError, ValueError) as error:
         cause = account.shown(str(error))
-    raise ConfigError(
-        f"[embedding.openai] base_url is no address: {cause}", "It is like http://127.0.0.1:8000/v1."
-    )
+    raise _no_address(cause)
 
 
 def timeout_of(seconds: float) -> Timeout:
@@ -171,6 +173,12 @@ def timeout_of(seconds: float) -> Timeout:
     import httpx2
 
     return httpx2.Timeout(seconds, connect=min(CONNECT_TIMEOUT_S, seconds))
+
+
+def _no_address(cause: str) -> ConfigError:
+    return ConfigError(
+        f"[embedding.openai] base_url is no address: {cause}", "It is like http://127.0.0.1:8000/v1."
+    )
 
 
 def _host(address: str) -> str:
