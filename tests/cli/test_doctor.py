@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from openai_double import KEY, MODEL, Reply, error_body, openai_double
 from reindex.doctor.documents import filesystem_of, is_silent
 from reindex.doctor.findings import State
 from reindex.doctor.machine import Inotify, check_clock, check_inotify, check_space, read_inotify
+from reindex.model import CANARY_TEXT
 
 CHECKS = {
     "configuration",
@@ -158,14 +160,26 @@ def test_a_model_that_embeds_otherwise_than_it_should(sick):
     assert "not as it should: cosine" in found["found"]
 
 
-def test_a_provider_s_key_is_looked_for_and_never_shown(sick):
-    sick.environment |= {"REINDEX_EMBEDDING__PROVIDER": "openai", "OPENAI_API_KEY": ""}
-    assert findings(sick)["model"]["state"] == "failed"
-    sick.environment["OPENAI_API_KEY"] = "canary-key-1"
-    answer = sick.run("doctor", "--json")
-    found = next(each for each in answer.json["checks"] if each["check"] == "model")
-    assert "NOT tried" in found["found"]
-    assert "canary" not in answer.out + answer.err
+def test_a_provider_is_asked_and_its_key_never_shown(sick):
+    sick.environment |= {
+        "REINDEX_EMBEDDING__PROVIDER": "openai",
+        "REINDEX_EMBEDDING__MODEL": MODEL,
+        "OPENAI_API_KEY": "",
+        "OPENAI_BASE_URL": "",
+    }
+    assert "$OPENAI_API_KEY is not set" in findings(sick)["provider"]["found"]
+    sick.environment["OPENAI_API_KEY"] = KEY
+    with openai_double() as double:
+        sick.environment["REINDEX_EMBEDDING__OPENAI__BASE_URL"] = double.url
+        found = findings(sick)
+        assert f"{MODEL} embeds at 127.0.0.1:" in found["model"]["found"]
+        assert {found[name]["state"] for name in ("base64", "dimensions", "batches", "rate limits")} == {"ok"}
+        assert set(double.texts) == {CANARY_TEXT}
+        double.always = Reply(401, error_body(f"Incorrect API key provided: {KEY}", "invalid_api_key"))
+        answer = sick.run("doctor", "--json")
+    assert answer.code == 6
+    assert "does not take the key" in answer.out
+    assert KEY not in answer.out + answer.err
 
 
 def test_the_daemon_that_runs(daemon_place):

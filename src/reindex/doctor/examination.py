@@ -7,6 +7,7 @@ from reindex.doctor.documents import check_sources
 from reindex.doctor.findings import Finding, failed, fine
 from reindex.doctor.machine import check_clock, check_data_dir, check_inotify, check_space, read_inotify
 from reindex.doctor.model import check_model
+from reindex.doctor.provider import check_provider
 from reindex.doctor.service import check_service
 from reindex.doctor.stores import check_stores
 from reindex.errors import ConfigError
@@ -33,7 +34,7 @@ def examine(open_app: Callable[[], App]) -> Iterator[Finding]:
         ("sources", lambda: _sources(app)),
         ("stores", lambda: check_stores(app)),
         ("daemon", lambda: check_service(app)),
-        ("model", lambda: [check_model(app)]),
+        ("model", lambda: _model(app)),
     )
     for name, check in checks:
         try:
@@ -48,6 +49,10 @@ def _sources(app: App) -> Iterator[Finding]:
     yield from found.findings
     is_watching = find_daemon(app.data_dir) is not None
     yield check_inotify(found.folders, read_inotify(), is_watching=is_watching)
+
+
+def _model(app: App) -> Iterable[Finding]:
+    return check_provider(app) if app.settings.embedding.provider == "openai" else [check_model(app)]
 
 
 def _used(app: App) -> int:

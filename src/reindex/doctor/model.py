@@ -1,29 +1,23 @@
-"""The embedding model: is it there, and does it embed as it should?"""
+"""The local embedding model: is it there, and does it embed as it should?"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reindex.app import App
-from reindex.doctor.findings import Finding, failed, fine, warning
+from reindex.doctor.findings import Finding, failed, fine
 from reindex.errors import ReindexError, StoreError
 
 if TYPE_CHECKING:
     from reindex.embedders.catalog import ModelCatalog
 
 _COSINE_MIN = 0.999
-_KEY = "OPENAI_API_KEY"
 
 
-def check_model(app: App, environment: Mapping[str, str] = os.environ) -> Finding:
+def check_model(app: App) -> Finding:
     """A local model is loaded and embeds the first canaries, which are compared where the right vectors are
-    known. Of a provider's only the key is looked for.
+    known.
     """
-    settings = app.settings.embedding
-    if settings.provider == "openai":
-        return _key(environment)
     try:
         with app.ledger() as ledger:
             return _try(app, app.catalog(ledger))
@@ -42,13 +36,6 @@ def _without_ledger(app: App) -> Finding:
 
 def _broken(error: ReindexError) -> Finding:
     return failed("model", error.message, error.hint or "Name a model that is installed: [embedding] model.")
-
-
-def _key(environment: Mapping[str, str]) -> Finding:
-    if not environment.get(_KEY):
-        return failed("model", f"${_KEY} is not set", f"export {_KEY}=...; it has no place in config.toml.")
-    words = f"${_KEY} is set (it is not shown); that the server takes it was NOT tried"
-    return warning("model", words, "`reindex query` asks the server, for a fraction of a cent.")
 
 
 def _try(app: App, catalog: ModelCatalog) -> Finding:
