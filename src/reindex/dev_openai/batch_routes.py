@@ -15,7 +15,7 @@ async def create_batch(request: Request) -> Response:
     """Take one on: whether its file is a good one shows later."""
     service = batch_service(request)
     batch = service.batches.create(parse_object(await request.body()))
-    return JSONResponse(batch.to_json(service.options))
+    return JSONResponse(service.batches.shown(batch))
 
 
 async def list_batches(request: Request) -> Response:
@@ -23,14 +23,14 @@ async def list_batches(request: Request) -> Response:
     service = batch_service(request)
     limit = read_limit(request, _PAGE, _PAGE_MAX)
     page, has_more = service.batches.page(request.query_params.get("after", ""), limit)
-    return list_answer([batch.to_json(service.options) for batch in page], has_more=has_more)
+    return list_answer([service.batches.shown(batch) for batch in page], has_more=has_more)
 
 
 async def retrieve_batch(request: Request) -> Response:
     """One of them."""
     service = batch_service(request)
     batch = service.batches.get(request.path_params["id"])
-    return JSONResponse(batch.to_json(service.options))
+    return JSONResponse(service.batches.shown(batch))
 
 
 async def cancel_batch(request: Request) -> Response:
@@ -38,4 +38,4 @@ async def cancel_batch(request: Request) -> Response:
     service = batch_service(request)
     batch = service.batches.get(request.path_params["id"])
     service.batches.cancel(batch)
-    return JSONResponse(batch.to_json(service.options))
+    return JSONResponse(service.batches.shown(batch))

@@ -155,6 +155,11 @@ class Batches:
             raise no_batch(batch_id)
         return batch
 
+    def shown(self, batch: Batch) -> dict[str, Any]:
+        """The API's object, as of one moment."""
+        with self.changed:
+            return batch.to_json(self._options)
+
     def page(self, after: str, limit: int) -> tuple[list[Batch], bool]:
         """Newest first, and whether there is more. Raises Refusal for an unknown cursor."""
         now = self._clock.now()

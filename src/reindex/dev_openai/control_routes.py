@@ -35,7 +35,7 @@ async def _state(request: Request) -> Response:
             "billed": sum(service.bill.entries().values()),
             "billed_twice": len(service.bill.twice()),
             "tokens": {f"{lane} {model}": count for (lane, model), count in service.bill.tokens().items()},
-            "batches": [batch.to_json(service.options) for batch in service.batches.all()],
+            "batches": [service.batches.shown(batch) for batch in service.batches.all()],
             "orphans": [batch.id for batch in service.orphans()],
         }
     )
@@ -99,7 +99,7 @@ async def _finish(request: Request) -> Response:
     service: Service = request.app.state.service
     batch = service.batches.get(str(parse_object(await request.body()).get("batch")), is_fresh_missing=False)
     await run_in_threadpool(service.worker.finish, batch, _FINISH_S)
-    return JSONResponse(batch.to_json(service.options))
+    return JSONResponse(service.batches.shown(batch))
 
 
 async def _release(request: Request) -> Response:
