@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from openai_calls import SMALL, create_batch, decoded, read_lines, request_lines
+from openai_calls import SMALL, create_batch, decoded, read_lines, request_line, request_lines
 from reindex.dev_openai.faults import (
     FewerItems,
     FloatsOnly,
@@ -114,6 +114,27 @@ def test_items_are_missing(standin, client):
     standin.fault("embeddings", FewerItems(3))
     with pytest.raises(ValueError, match="No embedding data"):
         client.embeddings.create(model=SMALL, input=TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "indices", "kind"),
+    [
+        (None, [0, 1, 2], str),
+        (Reordered(), [2, 1, 0], str),
+        (NoIndex(), [None, None, None], str),
+        (SameIndex(), [0, 1, 0], str),
+        (FewerItems(2), [0], str),
+        (FloatsOnly(), [0, 1, 2], list),
+    ],
+)
+def test_lines_of_several_inputs_are_misplaced_too(standin, client, fault, indices, kind):
+    standin.fault("batch", fault)
+    batch = create_batch(client, [request_line("one", TEXTS)])
+    standin.finish(batch)
+    (line,) = read_lines(client, client.batches.retrieve(batch.id).output_file_id)
+    data = line["response"]["body"]["data"]
+    assert [item.get("index") for item in data] == indices
+    assert {type(item["embedding"]) for item in data} == {kind}
 
 
 def test_floats_come_where_base64_was_asked_for(standin, client):

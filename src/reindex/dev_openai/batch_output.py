@@ -147,7 +147,7 @@ class Execution:
         self._batch.completed += 1
         if dropped:
             return
-        content = _line(line.custom_id, 200, answer(request, items))
+        content = _line(line.custom_id, 200, answer(request, items, self._batch.faults))
         if any(fault.lines.chooses(line.index, line.text) for fault in self._faults(Garbled)):
             content = content[: len(content) // 2] + b"\n"
         output.write(content)
