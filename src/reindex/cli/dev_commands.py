@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +34,8 @@ def dev_openai(
 
     Example: reindex dev-openai --port 7701 --batch-delay 30
     """
+    import tempfile  # which imports much, for all commands
+
     from reindex.dev_openai.options import Options
     from reindex.dev_openai.server import Server
     from reindex.dev_openai.service import Service
