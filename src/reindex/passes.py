@@ -129,7 +129,7 @@ def _run(
         assert writer.generation is not None, "a pass has a generation"
         gatherer = Gatherer(lanes.batch, writer.generation, lanes.sent_dimensions)
         policy = replace(lanes.policy, is_now=context.is_now)
-        route = Router(writer, policy, gatherer, preparer, context.report).route
+        route = Router(writer, policy, gatherer, preparer, context.report, context.progress).route
     pipeline = Pipeline(
         writer,
         preparer,

@@ -14,7 +14,7 @@ from reindex.core.lanes import LanePolicy
 from reindex.embedding import Text
 from reindex.model import Chunk, DocumentName, EmbeddingKey
 from reindex.preparing import Preparer
-from reindex.report import PassReport
+from reindex.report import PassReport, Progress
 from reindex.stores.booking_rows import Booking, Outcome
 from reindex.stores.failure_rows import Failure
 from reindex.stores.wait_rows import Wait
@@ -49,6 +49,7 @@ class Router:
     gatherer: Gatherer
     preparer: Preparer
     report: PassReport
+    progress: Progress
     _held: list[tuple[DocumentName, Update, _Missing]] = field(default_factory=list, init=False)
     _held_keys: set[EmbeddingKey] = field(default_factory=set, init=False)
     _lane: Lane | None = field(default=None, init=False)
@@ -121,6 +122,7 @@ class Router:
             texts = self._texts(update, missing.new - flying.keys())
             self.gatherer.add(name, layout.revision, layout.parser, texts, set(flying.values()))
         self.report.documents.pending += 1
+        self.progress.advance(update.prepared.size_bytes)
 
     def _texts(self, update: Update, wanted: set[EmbeddingKey]) -> dict[EmbeddingKey, Text]:
         texts: dict[EmbeddingKey, Text] = {}

@@ -5,6 +5,7 @@ the ledger knows was never committed, and is cut off when the file is taken up a
 """
 
 import hashlib
+import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ class Gatherer:
         self._generation = generation
         self._model = generation.recipe.model
         self._sent_dimensions = sent_dimensions
-        self._limits = limits(context, self._model)
+        self._limits = replace(limits(context, self._model), age_s=math.inf)  # a pass adds all it has
         self._job: _Growing | None = None
         self._waits: list[tuple[Wait, frozenset[int]]] = []
         self._unflushed: dict[EmbeddingKey, int] = {}

@@ -1,7 +1,8 @@
 """`/dev/...`: the state of the server and its faults, for other processes. Only where it is turned on.
 
-GET state, bill; POST faults `{route, fault, n, times, containing, ...its parameters}`, options `{name: value}`,
-finish `{batch}`, release, advance `{seconds}`; DELETE faults. Names: `gate.ROUTES`, `fault_names`, `Options`.
+GET state, bill; POST faults `{route, fault, n, times, containing, ...its parameters}`, options
+`{name: value}`, finish `{batch}`, release, advance `{seconds}`; DELETE faults. Names: `gate.ROUTES`,
+`fault_names`, `Options`.
 """
 
 from __future__ import annotations
