@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reindex.embedders.openai_answer import Answered, Expected, known_dimensions, read_answer
+from reindex.core.openai_models import known_dimensions
+from reindex.embedders.openai_answer import Answered, Expected, read_answer
 from reindex.embedders.openai_client import OpenAIConnection
 from reindex.embedders.openai_errors import ask
 from reindex.embedders.openai_request import EmbeddingRequest, send
 from reindex.embedders.rate_limit_headers import KINDS, Headers, allowances
 from reindex.errors import EmbeddingError, OutageError, RefusedError
-from reindex.model import CANARY_TEXT
+from reindex.core.canary import CANARY_TEXT
 from reindex.vectors import Vector
 
 INPUTS_TRIED = (64, 32, 16, 10, 8, 4, 1)
