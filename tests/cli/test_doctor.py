@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from openai_double import KEY, MODEL, Reply, error_body, openai_double
+from reindex.core.canary import CANARY_TEXT
 from reindex.doctor.documents import filesystem_of, is_silent
 from reindex.doctor.findings import State
 from reindex.doctor.machine import Inotify, check_clock, check_inotify, check_space, read_inotify
-from reindex.core.canary import CANARY_TEXT
 
 CHECKS = {
     "configuration",

@@ -7,11 +7,11 @@ import pytest
 
 from openai_double import KEY, MODEL, Reply, connection_to, error_body, openai_double, vectors_of
 from reindex.app import App
+from reindex.core.canary import CANARY_TEXT
 from reindex.doctor.findings import State
 from reindex.doctor.provider import check_provider
 from reindex.embedders.openai_probe import describe
 from reindex.errors import EmbeddingError
-from reindex.core.canary import CANARY_TEXT
 from reindex.settings import EmbeddingSettings, OpenAISettings, Settings
 
 ENVIRONMENT = {"OPENAI_API_KEY": KEY}

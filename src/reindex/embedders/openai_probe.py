@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from reindex.core.canary import CANARY_TEXT
 from reindex.core.openai_models import known_dimensions
 from reindex.embedders.openai_answer import Answered, Expected, read_answer
 from reindex.embedders.openai_client import OpenAIConnection
@@ -13,7 +14,6 @@ from reindex.embedders.openai_errors import ask
 from reindex.embedders.openai_request import EmbeddingRequest, send
 from reindex.embedders.rate_limit_headers import KINDS, Headers, allowances
 from reindex.errors import EmbeddingError, OutageError, RefusedError
-from reindex.core.canary import CANARY_TEXT
 from reindex.vectors import Vector
 
 INPUTS_TRIED = (64, 32, 16, 10, 8, 4, 1)
