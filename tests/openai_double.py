@@ -15,10 +15,15 @@ from reindex.embedders.openai_client import OpenAIConnection
 from reindex.embedders.openai_realtime import OpenAIEmbedder
 from reindex.embedders.rate_limit import RateLimiter
 from reindex.settings import OpenAISettings
+from reindex.vectors import check_vectors
 
 MODEL = "text-embedding-3-small"
 NATIVE = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+TEXTS = [f"lantern {number} in the harbour" for number in range(7)]
 KEY = "sk-canary-0123456789abcdef"
+
+
+_HEADERS = {"content-type": "application/json", "x-request-id": "req_7"}
 
 
 @dataclass
@@ -100,6 +105,45 @@ def openai_double(**how):
         thread.join()
 
 
+class Books:
+    def __init__(self):
+        self.used, self.lost = [], []
+
+    @property
+    def how(self):
+        return {
+            "on_usage": lambda texts, tokens: self.used.append((texts, tokens)),
+            "on_lost": lambda texts, tokens: self.lost.append((texts, tokens)),
+        }
+
+
+def is_right(vectors, texts=TEXTS, dimensions=1536, native=1536):
+    check_vectors(vectors, len(texts))
+    assert vectors.dtype == np.float32
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return np.allclose(vectors, vectors_of(texts, dimensions, native), atol=1e-6) and np.allclose(
+        norms, 1, atol=1e-6
+    )
+
+
+def scaled(by):
+    def change(answer):
+        for item in answer["data"]:
+            vector = np.frombuffer(base64.b64decode(item["embedding"]), "<f4") * by
+            item["embedding"] = base64.b64encode(vector.astype("<f4").tobytes()).decode()
+        return answer
+
+    return change
+
+
+def headers_of(limit, remaining, reset, kind="tokens"):
+    return {
+        f"x-ratelimit-limit-{kind}": str(limit),
+        f"x-ratelimit-remaining-{kind}": str(remaining),
+        f"x-ratelimit-reset-{kind}": reset,
+    }
+
+
 class Clock:
     """Time that passes when somebody waits."""
 
@@ -168,9 +212,8 @@ def _handler(double):
                 self.close_connection = True
                 return
             self.send_response(reply.status)
-            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
-            for name, value in {"x-request-id": "req_7", **double.headers, **reply.headers}.items():
+            for name, value in {**_HEADERS, **double.headers, **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if reply.cut is not None:

@@ -70,6 +70,14 @@ class ModelError(ReindexError):
     """The embedding model can't be found, loaded or used."""
 
 
+class AccountError(ModelError):
+    """The key or the address of a provider is missing or can't be one: to be set, and until then as a model
+    that can't be loaded, so that a search answers without it.
+    """
+
+    exit_code = ExitCode.USAGE
+
+
 class EmbeddingError(ReindexError):
     """The provider failed, or returned something that is not a valid vector."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from openai_double import KEY, MODEL, Clock, Reply, connection_to, embedder_of, error_body, openai_double
 from reindex.embedders.openai_client import Account, OpenAIConnection, account_fingerprint
-from reindex.errors import ConfigError, EmbeddingError
+from reindex.errors import AccountError, EmbeddingError
 from reindex.settings import OpenAISettings
 
 OWN = OpenAISettings(base_url="http://127.0.0.1:8000/v1")
@@ -19,7 +19,7 @@ OWN = OpenAISettings(base_url="http://127.0.0.1:8000/v1")
 
 def test_a_key_is_needed_for_openai_alone():
     for settings in (OpenAISettings(), OpenAISettings(base_url="https://api.openai.com/v1/")):
-        with pytest.raises(ConfigError, match=r"\$OPENAI_API_KEY is not set") as caught:
+        with pytest.raises(AccountError, match=r"\$OPENAI_API_KEY is not set") as caught:
             Account.of(settings, {"OPENAI_API_KEY": " "})
         assert "export OPENAI_API_KEY" in caught.value.hint
     assert Account.of(OWN, {}).key == ""
@@ -42,7 +42,7 @@ def test_an_address_from_the_environment_is_the_sdk_s_own():
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
 @pytest.mark.parametrize("value", ["“sk-quoted-by-an-editor”", "sk-two words", "sk-line\nend"])
 def test_what_can_t_go_into_a_header_is_no_key(name, value):
-    with pytest.raises(ConfigError, match=name) as caught:
+    with pytest.raises(AccountError, match=name) as caught:
         Account.of(OpenAISettings(), {"OPENAI_API_KEY": KEY, name: value})
     assert value not in caught.value.message + caught.value.hint
 

@@ -1,61 +1,37 @@
-"""The real-time lane against a server that errs in every way: right vectors, or none."""
+"""The real-time lane against a server that is slow, gone or lacks something: right vectors, or an error."""
 
-import base64
-import json
 import socket
-import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
 from openai_double import (
     KEY,
     MODEL,
+    TEXTS,
+    Books,
     Clock,
     Double,
     Reply,
     connection_to,
     embedder_of,
     error_body,
+    is_right,
     openai_double,
-    vectors_of,
+    scaled,
 )
 from reindex.core.batching import request_batches
 from reindex.core.canary import CANARY_TEXT
 from reindex.embedders.openai_realtime import OpenAIEmbedder, Patience, estimated_tokens
-from reindex.errors import EmbeddingError, OutageError, RefusedError
+from reindex.errors import OutageError, RefusedError
 from reindex.settings import OpenAISettings
-from reindex.vectors import check_vectors
-
-TEXTS = [f"lantern {number} in the harbour" for number in range(7)]
 
 
 @pytest.fixture
 def double():
     with openai_double() as made:
         yield made
-
-
-class Books:
-    def __init__(self):
-        self.used, self.lost = [], []
-
-    @property
-    def how(self):
-        return {
-            "on_usage": lambda texts, tokens: self.used.append((texts, tokens)),
-            "on_lost": lambda texts, tokens: self.lost.append((texts, tokens)),
-        }
-
-
-def is_right(vectors, texts=TEXTS, dimensions=1536, native=1536):
-    check_vectors(vectors, len(texts))
-    assert vectors.dtype == np.float32
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    return np.allclose(vectors, vectors_of(texts, dimensions, native), atol=1e-6) and np.allclose(
-        norms, 1, atol=1e-6
-    )
 
 
 @pytest.mark.parametrize("has_base64", [True, False])
@@ -146,129 +122,6 @@ def test_a_canary_is_booked_apart(double):
     assert answer.tokens == 4
     assert double.texts == [CANARY_TEXT]
     assert books.used == []
-
-
-# Rows 22 to 24 of the fault model: whatever is wrong with an answer
-
-
-def scaled(by):
-    def change(answer):
-        for item in answer["data"]:
-            vector = np.frombuffer(base64.b64decode(item["embedding"]), "<f4") * by
-            item["embedding"] = base64.b64encode(vector.astype("<f4").tobytes()).decode()
-        return answer
-
-    return change
-
-
-def on_item(change):
-    def whole(answer):
-        change(answer["data"][3])
-        return answer
-
-    return whole
-
-
-def vector_with(value):
-    def change(item):
-        vector = np.frombuffer(base64.b64decode(item["embedding"]), "<f4").copy()
-        vector[5] = value
-        item["embedding"] = base64.b64encode(vector.tobytes()).decode()
-
-    return change
-
-
-def embedding(value):
-    return on_item(lambda item: item.update(embedding=value))
-
-
-WRONG = {
-    "none": lambda answer: {**answer, "data": []},
-    "one too few": lambda answer: {**answer, "data": answer["data"][:-1]},
-    "one too many": lambda answer: {**answer, "data": [*answer["data"], answer["data"][0]]},
-    "an index twice": on_item(lambda item: item.update(index=2)),
-    "an index missing": on_item(lambda item: item.pop("index")),
-    "an index of no text": on_item(lambda item: item.update(index=7)),
-    "an index below zero": on_item(lambda item: item.update(index=-1)),
-    "an index that is true": on_item(lambda item: item.update(index=True)),
-    "an item that is none": lambda answer: {**answer, "data": [None] * 7},
-    "a list that is none": lambda answer: {**answer, "data": {"0": answer["data"]}},
-    "NaN": on_item(vector_with(np.nan)),
-    "infinity": on_item(vector_with(np.inf)),
-    "not of unit length": on_item(vector_with(3.0)),
-    "zero": embedding(base64.b64encode(bytes(4 * 1536)).decode()),
-    "zero in numbers": embedding([0.0] * 1536),
-    "too short": embedding(base64.b64encode(struct.pack("<f", 1.0)).decode()),
-    "too long": embedding([0.0] * 1536 + [1.0]),
-    "empty": embedding(""),
-    "not base64": embedding("!!!!"),
-    "half a number": embedding(base64.b64encode(b"\0" * 6).decode()),
-    "null": embedding(None),
-    "words": embedding(["a"] * 1536),
-    "nulls": embedding([None] * 1536),
-    "a table": embedding([[1.0] * 1536]),
-    "huge numbers": embedding([10**400] + [0] * 1535),
-    "not the model": lambda answer: {**answer, "model": "text-embedding-3-large"},
-    "an older model": lambda answer: {**answer, "model": "text-embedding-ada-002-v2"},
-    "no object": lambda answer: answer["data"],
-    "no JSON": lambda answer: json.dumps(answer).encode()[:-9],
-    "nothing": lambda _: b"",
-    "not UTF-8": lambda _: b"\xff\xfe\xfd",
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_answer_is_asked_again_and_never_used(double, wrong):
-    books, clock = Books(), Clock()
-    double.replies = [Reply(change=WRONG[wrong])] * 2
-    answer = embedder_of(double, clock=clock, how=books.how).embed_with_usage(TEXTS)
-    assert is_right(answer.vectors)
-    assert [body["input"] for body in double.seen] == [TEXTS] * 3
-    assert len(books.used) == 3, "each was billed"
-    assert sum(tokens for _, tokens in books.used) == answer.tokens
-    assert round(sum(clock.waits), 3) == 0.5 + 1.0
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_answers_that_stay_wrong_are_an_error_after_so_many(double, wrong):
-    double.always = Reply(change=WRONG[wrong])
-    with pytest.raises(EmbeddingError, match="answered wrongly 3 times: "):
-        embedder_of(double).embed(TEXTS)
-    assert len(double.seen) == 3
-
-
-@pytest.mark.parametrize("wrong", ["not the model", "too short"])
-def test_a_wrong_model_or_length_is_the_server_s_fault_and_no_text_s(double, wrong):
-    double.always = Reply(change=WRONG[wrong])
-    with pytest.raises(OutageError) as caught:
-        embedder_of(double, attempts_max=1).embed(TEXTS)
-    assert caught.value.is_lasting
-    assert caught.value.hint
-
-
-def test_the_order_of_the_items_says_nothing(double):
-    double.always = Reply(change=lambda answer: {**answer, "data": answer["data"][::-1]})
-    assert is_right(embedder_of(double).embed(TEXTS))
-
-
-@pytest.mark.parametrize(
-    "answered", ["text-embedding-3-small-v1", "openai/text-embedding-3-small", "/models/e5.gguf", "", None, 7]
-)
-def test_servers_may_name_the_model_otherwise(double, answered):
-    double.always = Reply(change=lambda answer: {**answer, "model": answered})
-    assert is_right(embedder_of(double).embed(TEXTS))
-    assert len(double.seen) == 1
-
-
-@pytest.mark.parametrize(
-    "usage", [None, {}, {"total_tokens": 0}, {"total_tokens": "9"}, [], {"total_tokens": -1}]
-)
-def test_a_server_that_does_not_count_is_booked_by_the_estimate(double, usage):
-    double.always = Reply(change=lambda answer: {**answer, "usage": usage})
-    assert embedder_of(double).embed_with_usage(TEXTS).tokens == sum(map(estimated_tokens, TEXTS))
-
-
-# Rows 12 and 26: answers that do not come, or come too late
 
 
 PASSING = {
@@ -434,3 +287,12 @@ def test_what_was_paid_before_a_refusal_is_booked(double):
     with pytest.raises(RefusedError):
         embedder_of(double, how=books.how, max_inputs_per_request=4).embed(TEXTS)
     assert [texts for texts, _ in books.used] == [4]
+
+
+def test_threads_may_share_an_embedder(double):
+    embedder = embedder_of(double, 64, how=(books := Books()).how)
+    lots = [[f"thread {thread} text {number}" for number in range(20)] for thread in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(embedder.embed, lots))
+    assert all(is_right(vectors, texts, 64) for vectors, texts in zip(found, lots, strict=True))
+    assert sum(texts for texts, _ in books.used) == 120

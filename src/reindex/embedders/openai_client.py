@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reindex.embedders.rate_limit import RateLimiter
-from reindex.errors import ConfigError
+from reindex.errors import AccountError, OutageError
 from reindex.model import digest
 from reindex.settings import OpenAISettings
 from reindex.telemetry import Masker
@@ -46,8 +47,8 @@ class Account:
 
     @staticmethod
     def of(settings: OpenAISettings, environment: Mapping[str, str]) -> Account:
-        """By the settings and the environment that the SDK reads too. Raises ConfigError without a key, which
-        only a server of one's own may do without.
+        """By the settings and the environment that the SDK reads too. Raises AccountError: OpenAI wants a
+        key, and only a server of one's own may do without.
         """
         base_url = settings.base_url or environment.get("OPENAI_BASE_URL", "").strip() or DEFAULT_BASE_URL
         try:
@@ -56,7 +57,7 @@ class Account:
             raise _no_address(str(error)) from None
         key = environment.get(KEY_VARIABLE, "").strip()
         if not key and _host(base_url) == _host(DEFAULT_BASE_URL):
-            raise ConfigError(
+            raise AccountError(
                 f"${KEY_VARIABLE} is not set, and OpenAI answers nobody without a key",
                 f"export {KEY_VARIABLE}=...; it has no place in config.toml."
                 " A server of your own is named by [embedding.openai] base_url.",
@@ -64,7 +65,7 @@ class Account:
         organization, project = (environment.get(name) or None for name in ("OPENAI_ORG_ID", _PROJECT))
         for name, value in ((KEY_VARIABLE, key), ("OPENAI_ORG_ID", organization), (_PROJECT, project)):
             if not re.fullmatch(r"[!-~]*", value or ""):  # it has to go into a header
-                raise ConfigError(
+                raise AccountError(
                     f"${name} has characters that it can't have (it is not shown)",
                     "Copy it again, without quotes and spaces.",
                 )
@@ -108,7 +109,7 @@ class Account:
 
 
 def account_fingerprint(settings: OpenAISettings, environment: Mapping[str, str]) -> str:
-    """That of the account that is configured now. Raises ConfigError."""
+    """That of the account that is configured now. Raises AccountError."""
     return Account.of(settings, environment).fingerprint
 
 
@@ -120,7 +121,7 @@ class OpenAIConnection:
     def __init__(
         self, settings: OpenAISettings, environment: Mapping[str, str], limiter: RateLimiter | None = None
     ) -> None:
-        """Connects to nothing, and imports nothing heavy. Raises ConfigError."""
+        """Connects to nothing, and imports nothing heavy. Raises AccountError."""
         self.settings = settings
         self.account = Account.of(settings, environment)
         self.limiter = RateLimiter() if limiter is None else limiter
@@ -129,7 +130,7 @@ class OpenAIConnection:
 
     @property
     def client(self) -> OpenAI:
-        """Made with the first use (1.1 CPU s of imports). Raises ConfigError for an address that is none."""
+        """Made with the first use (1.1 CPU s of imports). Raises AccountError for an address that is none."""
         with self._lock:
             if self._client is None:
                 self._client = make_client(self.account, self.settings.timeout_s)
@@ -147,13 +148,29 @@ def make_client(account: Account, timeout_s: float) -> OpenAI:
     """The SDK's client. It never retries by itself: an answer that is lost may be of a request that was
     carried out, and neither batches nor embeddings know a key against doing it twice.
 
-    Raises ConfigError for an address that is none.
+    Raises AccountError for an address that is none.
     """
     import httpx2
-    from openai import OpenAI, OpenAIError
+    from openai import DefaultHttpxClient, OpenAI, OpenAIError
+
+    def refuse_page(response: httpx2.Response) -> None:
+        """A web page where an answer should be: a proxy's, or that of an address without /v1."""
+        if response.is_success and response.headers.get("content-type", "").startswith("text/html"):
+            raise OutageError(
+                f"{account.provider} answers with a web page, not as an API ({response.request.url.path})",
+                "Is [embedding.openai] base_url right (/v1)? Is a login page between?",
+                is_lasting=True,
+                may_be_accepted=True,
+                code="web_page",
+            )
 
     try:
-        return OpenAI(
+        http = DefaultHttpxClient(
+            base_url=account.base_url,
+            timeout=timeout_of(timeout_s),
+            event_hooks={"response": [refuse_page]},
+        )
+        client = OpenAI(
             api_key=account.key or _KEYLESS,
             admin_api_key="",  # not from the environment: it would go along with each request
             organization=account.organization,
@@ -161,11 +178,13 @@ def make_client(account: Account, timeout_s: float) -> OpenAI:
             base_url=account.base_url,
             timeout=timeout_of(timeout_s),
             max_retries=0,
+            http_client=http,
             default_headers={"User-Agent": f"reindex/{version('reindexd')} openai/{version('openai')}"},
         )
     except (httpx2.InvalidURL, OpenAIError, ValueError) as error:
-        cause = account.shown(str(error))
-    raise _no_address(cause)
+        raise _no_address(account.shown(str(error))) from None
+    weakref.finalize(client, http.close)  # the SDK does so only for what it made itself
+    return client
 
 
 def timeout_of(seconds: float) -> Timeout:
@@ -175,8 +194,8 @@ def timeout_of(seconds: float) -> Timeout:
     return httpx2.Timeout(seconds, connect=min(CONNECT_TIMEOUT_S, seconds))
 
 
-def _no_address(cause: str) -> ConfigError:
-    return ConfigError(
+def _no_address(cause: str) -> AccountError:
+    return AccountError(
         f"[embedding.openai] base_url is no address: {cause}", "It is like http://127.0.0.1:8000/v1."
     )
 

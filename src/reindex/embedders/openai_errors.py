@@ -59,7 +59,7 @@ def ask(
     """What `call` gives for the client. Its failures are raised as ours, without the originals, which hold
     the request with its key; `learn` is told the headers of an answer that is one.
 
-    Raises RefusedError and OutageError, and ConfigError where there can be no client.
+    Raises RefusedError and OutageError, and AccountError where there can be no client.
     """
     client = connection.client
     try:
@@ -88,9 +88,9 @@ def failure_of(error: Exception, account: Account, doing: str) -> EmbeddingError
     if isinstance(error, UnicodeEncodeError):
         words = f"{doing}: the text has characters that are no Unicode, which JSON can't carry"
         return RefusedError(words, "Mend the document's encoding.", code=NOT_UNICODE)
-    if isinstance(error, (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError)):
+    if isinstance(error, (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError, ssl.SSLError)):
         return _unanswered(error, account, doing)
-    if isinstance(error, openai.OpenAIError):
+    if isinstance(error, (openai.OpenAIError, json.JSONDecodeError)):
         words = f"{account.provider} gave no answer that the client reads: {account.shown(str(error))}"
         return OutageError(f"{words} ({doing})", _outage_hint(account), may_be_accepted=True)
     raise error

@@ -39,7 +39,7 @@ class Description:
 def describe(connection: OpenAIConnection, model: str, *, wants_base64: bool | None = None) -> Description:
     """Ask for one canary, `dimensions` left out; in base64 as the settings say, or as it is said here.
 
-    Raises OutageError, RefusedError, ConfigError, and EmbeddingError for a wrong answer.
+    Raises OutageError, RefusedError, AccountError, and EmbeddingError for a wrong answer.
     """
     request = _request(connection, model)
     if wants_base64 is not None:

@@ -51,7 +51,7 @@ class EmbeddingRequest:
 
 def send(connection: OpenAIConnection, request: EmbeddingRequest, turn: Turn, timeout_s: float) -> bytes:
     """The body of the answer, whatever is in it. `turn` learns of the limits. Raises RefusedError,
-    OutageError, and ConfigError for an address that is none.
+    OutageError, and AccountError for an address that is none.
 
     `timeout_s` is for all of it: a server that sends a byte now and then holds nobody for ever.
     """
