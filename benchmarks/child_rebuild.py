@@ -81,7 +81,7 @@ def from_cache(config: str) -> dict:
         assert ledger is not None, "loaded before"
         looked = observe(list(app.sources().values()), ledger.files, app.clock)
     preparer = project.preparer()
-    prepared = {name: preparer.prepare(name) for name in looked.revisions}
+    prepared = {name: preparer.prepare(name) for name, _ in looked.documents()}
     app.close()
     with (
         mock.patch.object(Preparer, "prepare", lambda _, name: prepared[name]),

@@ -23,6 +23,7 @@ from reindex.core.diff import Plan
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.search import Reader, SearchMode
+from reindex.stores.file_rows import SeenFile
 from reindex.stores.ledger import Ledger
 from reindex.writer import Writer
 
@@ -192,20 +193,22 @@ def told(project: Project) -> Iterator[None]:
     touched.clear()
 
     def observe(*_: object, **__: object) -> Observation:
-        found = Observation()
+        found = Observation({source.name: {}})
         for path in touched:
             name = DocumentName(source.name, path.relative_to(project.docs).as_posix())
             if path.exists():
                 content = source.read(name.path)
-                found.revisions[name], found.stats[name] = content.revision, content.stat
+                found.revisions[source.name][name.path] = content.revision
+                found.looks[name] = SeenFile(content.stat, 0, content.revision)
         return found
 
     def find_changes(observation: Observation, ledger: Ledger, generation: int, **_: object) -> Changes:
         names = [DocumentName(source.name, path.relative_to(project.docs).as_posix()) for path in touched]
         recorded = {name: ledger.documents.one(generation, name) for name in names}
-        changed = tuple(n for n in names if n in observation.revisions and recorded[n] is not None)
-        new = [n for n in names if n in observation.revisions and recorded[n] is None]
-        gone = [n for n in names if n not in observation.revisions]
+        there = [name for name, _ in observation.documents()]
+        changed = tuple(n for n in there if recorded[n] is not None)
+        new = [n for n in there if recorded[n] is None]
+        gone = [n for n in names if n not in there]
         moved = dict(zip(new, gone, strict=False))
         touched.clear()
         plan = Plan((), changed, moved, tuple(gone[len(moved) :]), 0, ())

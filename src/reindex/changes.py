@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
-from reindex.core.diff import Plan, Recorded, plan
+from reindex.core.diff import Differences, Plan, Recorded, compare, plan
 from reindex.core.guard import HOLD_DOCUMENTS, mass_hold, root_hold
 from reindex.core.tokens import CHUNKER_VERSION
-from reindex.model import DocumentName, Places
+from reindex.model import DocumentName
 from reindex.observe import Observation, unknown_documents
 from reindex.parsers.registry import parser_version
 from reindex.sources.files import RootState, Scan
@@ -37,9 +38,14 @@ class Changes:
         return len(self.unstable) + len(self.plan.waiting)
 
 
-def document_parser(name: DocumentName) -> str:
-    """The versions of all code that turns this document into chunks."""
-    return f"{parser_version(name.path)}+chunker/{CHUNKER_VERSION}"
+def document_parser(path: str) -> str:
+    """The versions of all code that turns the document at this path into chunks."""
+    return _with_chunker(parser_version(path))
+
+
+@cache
+def _with_chunker(parser: str) -> str:
+    return f"{parser}+chunker/{CHUNKER_VERSION}"
 
 
 def find_changes(
@@ -57,7 +63,8 @@ def find_changes(
     `failures` are those that this generation's documents wait for; None: those that the ledger has. `awaits`:
     documents wait for the batches that carry their texts.
     """
-    recorded = _recorded(ledger, generation, observation.places)
+    differences = _differences(observation, ledger, generation)
+    recorded = differences.recorded
     if failures is None:
         failures = ledger.failures.all() if ledger is not None else {}
     failures = {name: failure for name, failure in failures.items() if observation.covers(name)}
@@ -66,13 +73,12 @@ def find_changes(
         unreadable |= unknown_documents(scan, list(recorded))
     holds = [
         hold
-        for hold in _root_holds(observation, ledger, recorded, now)
+        for hold in _root_holds(observation, ledger, differences.totals, now)
         if not (accept_deletes and _is_known(observation, hold.source))
     ]
     held = _absent(recorded, observation, {hold.source for hold in holds}) - set(unreadable)
     found = plan(
-        observation.revisions,
-        recorded,
+        differences,
         kept=held | set(unreadable) | observation.unstable,
         dead=_dead(failures.values()),
         parser_of=document_parser,
@@ -80,7 +86,7 @@ def find_changes(
     )
     unsure = _unsure(observation, ledger, generation, found)
     if not accept_deletes:
-        found, more_held, more_holds = _hold_masses(found, recorded, now)
+        found, more_held, more_holds = _hold_masses(found, differences.totals, now)
         held |= more_held
         holds += more_holds
     return Changes(
@@ -99,13 +105,11 @@ def _is_known(observation: Observation, source: str) -> bool:
     return observation.scans[source].root_state is not RootState.UNREADABLE
 
 
-def _recorded(
-    ledger: Ledger | None, generation: int | None, places: Places | None
-) -> dict[DocumentName, Recorded]:
+def _differences(observation: Observation, ledger: Ledger | None, generation: int | None) -> Differences:
     if ledger is None or generation is None:
-        return {}
-    found = ledger.documents.revisions(generation, places)
-    return {name: Recorded(*document) for name, document in found.items()}
+        return compare(observation.revisions, (), document_parser)
+    recorded = ledger.documents.revisions(generation, observation.places)
+    return compare(observation.revisions, recorded, document_parser)
 
 
 def _dead(failures: Iterable[Failure]) -> dict[DocumentName, Recorded]:
@@ -123,10 +127,9 @@ def _awaited(ledger: Ledger | None, generation: int | None) -> dict[DocumentName
 
 
 def _root_holds(
-    observation: Observation, ledger: Ledger | None, recorded: Mapping[DocumentName, Recorded], now: float
+    observation: Observation, ledger: Ledger | None, totals: Mapping[str, int], now: float
 ) -> list[Hold]:
     """Sources whose folder is missing, empty or elsewhere: nothing they lack may be believed deleted."""
-    counts = Counter(name.source for name in recorded)
     holds = []
     for source, scan in observation.scans.items():
         if not observation.is_whole(source):
@@ -134,7 +137,7 @@ def _root_holds(
         reason = root_hold(
             is_reachable=scan.root_state is RootState.OK,
             files=len(scan.files),
-            recorded=counts[source],
+            recorded=totals.get(source, 0),
             device_changed=_is_elsewhere(scan, ledger),
         )
         if reason:
@@ -172,10 +175,9 @@ def _unsure(
 
 
 def _hold_masses(
-    found: Plan, recorded: Mapping[DocumentName, Recorded], now: float
+    found: Plan, totals: Mapping[str, int], now: float
 ) -> tuple[Plan, set[DocumentName], list[Hold]]:
     """Take the deletions of each source that loses too much at once out of the plan."""
-    totals = Counter(name.source for name in recorded)
     losses = Counter(name.source for name in found.deleted)
     reasons = {source: mass_hold(deleted=n, recorded=totals[source]) for source, n in losses.items()}
     held = {name for name in found.deleted if reasons[name.source]}
@@ -186,7 +188,7 @@ def _hold_masses(
 def _absent(
     recorded: Iterable[DocumentName], observation: Observation, sources: set[str]
 ) -> set[DocumentName]:
-    return {name for name in recorded if name.source in sources and name not in observation.revisions}
+    return {n for n in recorded if n.source in sources and observation.revision(n) is None}
 
 
 def _counted(holds: Iterable[Hold], held: Iterable[DocumentName]) -> list[Hold]:

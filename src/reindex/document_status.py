@@ -104,14 +104,14 @@ def _state(source: FileSource, name: DocumentName, known: _Known) -> tuple[Docum
 
 
 def _state_of_present(source: FileSource, name: DocumentName, known: _Known) -> tuple[DocumentState, str]:
-    revision = source.read(name.path).revision
+    now = (source.read(name.path).revision, document_parser(name.path))
     recorded, failure = known.recorded, known.failure
-    if recorded is not None and (recorded.revision, recorded.parser) == (revision, document_parser(name)):
+    if recorded is not None and (recorded.revision, recorded.parser) == now:
         return DocumentState.INDEXED, ""
-    if failure is not None and failure.revision in {None, revision}:
+    if failure is not None and failure.revision in {None, now[0]}:
         return DocumentState.FAILED, failure.reason
     wait = known.wait
-    if wait is not None and wait.revision == revision:
+    if wait is not None and (wait.revision, wait.parser) == now:
         return DocumentState.PENDING, f"its texts are in job {wait.job}, a batch; `sync --now` pays again"
     return DocumentState.PENDING, "not indexed yet" if recorded is None else "changed since it was indexed"
 

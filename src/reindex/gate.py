@@ -98,7 +98,7 @@ def _check_documents(inspection: Inspection, report: GateReport) -> None:
     report.documents = len(documents)
     excused = inspection.failing_in_live | set(observation.unreadable)
     absent = []
-    for name, revision in observation.revisions.items():
+    for name, revision in observation.documents():
         found = documents.get(name)
         if name in inspection.in_motion or (found is not None and found.revision == revision):
             continue
@@ -113,7 +113,7 @@ def _check_documents(inspection: Inspection, report: GateReport) -> None:
             " still answer from an older revision of them"
         )
     for name in documents:
-        if name not in observation.revisions and name not in inspection.in_motion and name not in excused:
+        if observation.revision(name) is None and name not in inspection.in_motion and name not in excused:
             report.refuse(f"{name}: in it, and not on disk")
     faults = row_faults(snapshot, documents.values())
     report.chunks = faults.chunks

@@ -4,7 +4,8 @@ Stat first, content only where the stat is new or proves nothing. Nothing is wri
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,7 +14,7 @@ from reindex.errors import UnstableFileError
 from reindex.model import DocumentName, FileStat, Places, Revision, lies_in
 from reindex.ports import Clock
 from reindex.sources.files import FileContent, FileSource, RootState, Scan
-from reindex.stores.file_rows import FileIdentity, FileRows, SeenFile, identity_of
+from reindex.stores.file_rows import FileIdentity, FileRows, Look, SeenFile, identity_of
 
 UNSTABLE_ATTEMPTS = 4
 UNSTABLE_WAIT_S = 0.05  # doubled after each attempt
@@ -24,14 +25,13 @@ UNSTABLE_LOOK_S = 1.0  # that one look waits for all of them: many files that gr
 class Observation:
     """What one look at all sources found.
 
-    `revisions` are the documents that could be read. `unreadable` says why others could not; `unstable` were
-    being written. `looks` are new stats worth remembering; `gone` are remembered files that are no more;
-    `touched` are files that were found changed or gone, and may have other names.
+    `revisions` are the documents that could be read, by source and path. `unreadable` says why others could
+    not; `unstable` were being written. `looks` are new stats worth remembering; `gone` are remembered files
+    that are no more; `touched` are files that were found changed or gone, and may have other names.
     Of what lies outside `places` nothing is known; None: everything was looked at.
     """
 
-    revisions: dict[DocumentName, Revision] = field(default_factory=dict)
-    stats: dict[DocumentName, FileStat] = field(default_factory=dict)
+    revisions: dict[str, dict[str, Revision]] = field(default_factory=dict)
     unreadable: dict[DocumentName, str] = field(default_factory=dict)
     unstable: set[DocumentName] = field(default_factory=set)
     looks: dict[DocumentName, SeenFile] = field(default_factory=dict)
@@ -40,6 +40,21 @@ class Observation:
     scans: dict[str, Scan] = field(default_factory=dict)
     places: Places | None = None
 
+    def revision(self, name: DocumentName) -> Revision | None:
+        """Of a document that could be read."""
+        return self.revisions.get(name.source, {}).get(name.path)
+
+    def stat(self, name: DocumentName) -> FileStat:
+        """The same."""
+        look = self.looks.get(name)
+        return self.scans[name.source].files[name.path] if look is None else look.stat
+
+    def documents(self) -> Iterator[tuple[DocumentName, Revision]]:
+        """Every one that could be read."""
+        for source, revisions in self.revisions.items():
+            for path, revision in revisions.items():
+                yield DocumentName(source, path), revision
+
     def covers(self, name: DocumentName) -> bool:
         """Whether its absence says that there is no such document."""
         return self.places is None or lies_in(name, self.places)
@@ -47,6 +62,11 @@ class Observation:
     def is_whole(self, source: str) -> bool:
         """Whether all of a source was looked at."""
         return self.places is None or "" in self.places.get(source, ())
+
+    @property
+    def total(self) -> int:
+        """How many documents could be read."""
+        return sum(map(len, self.revisions.values()))
 
     @property
     def ignored(self) -> int:
@@ -59,14 +79,13 @@ def observe(
     clock: Clock,
     advance: Callable[[int], None] = lambda _: None,
     *,
-    read_all: bool = False,
     places: Places | None = None,
     entering: Callable[[str, str], None] = lambda _, __: None,
     writing: frozenset[DocumentName] = frozenset(),
 ) -> Observation:
     """Scan every source, or only these places, and find each document's revision there.
 
-    `files` are the remembered looks (None: there are none). `read_all` trusts no stat. `advance` is told of
+    `files` are the remembered looks (None: there are none, and every file is read). `advance` is told of
     every file that had to be read, `entering` of (source, folder) right before a folder is listed. `writing`
     are known to be half written: they are not even read.
     """
@@ -78,11 +97,10 @@ def observe(
         paths = None if places is None else places[source.name]
         scan = source.scan(paths, partial(entering, source.name))
         observation.scans[source.name] = scan
-        known = files.of_source(source.name, paths) if files is not None else {}
-        seen = {} if read_all else known
-        _look_at_files(source, scan, seen, observation, clock, advance, writing, patience)
-        if scan.root_state is RootState.OK:
-            _find_gone(scan, known, observation)
+        known = files.of_source(source.name, paths) if files is not None else ()
+        doubtful = _believe(scan, known, observation)
+        half_written = {name.path for name in writing if name.source == source.name}
+        _read_others(source, scan, doubtful, half_written, observation, clock, advance, patience)
     return observation
 
 
@@ -97,9 +115,11 @@ def other_names(observation: Observation, files: FileRows) -> set[DocumentName]:
 
 def changed_between(before: Observation, after: Observation) -> set[DocumentName]:
     """The documents that two looks did not find alike: they may have been anything in between."""
-    names = before.revisions.keys() | after.revisions.keys()
-    changed = {name for name in names if before.revisions.get(name) != after.revisions.get(name)}
-    return changed | before.unstable | after.unstable
+    changed = before.unstable | after.unstable
+    for source in before.revisions.keys() | after.revisions.keys():
+        here = before.revisions.get(source, {}).items() ^ after.revisions.get(source, {}).items()
+        changed |= {DocumentName(source, path) for path, _ in here}
+    return changed
 
 
 class Patience:
@@ -124,30 +144,44 @@ def read_when_quiet(source: FileSource, path: str, patience: Patience) -> FileCo
     return source.read(path)
 
 
-def _look_at_files(
+def _believe(scan: Scan, known: Iterable[Look], observation: Observation) -> dict[str, SeenFile]:
+    """Take the revisions of the files whose stat proves that they are as they were at the last look; find
+    those that are gone. Returns the last looks that prove nothing.
+    """
+    files = scan.files
+    revisions = observation.revisions[scan.source] = {}
+    doubtful: dict[str, SeenFile] = {}
+    for path, stat, observed_ns, revision in known:
+        now = files.get(path)
+        if now is not None and now == stat and not is_racy(now, observed_ns):
+            revisions[path] = revision
+        else:
+            doubtful[path] = SeenFile(FileStat(*stat), observed_ns, revision)
+    if scan.root_state is RootState.OK:
+        _find_gone(scan, doubtful, observation)
+    return doubtful
+
+
+def _read_others(
     source: FileSource,
     scan: Scan,
-    known: Mapping[str, SeenFile],
+    doubtful: Mapping[str, SeenFile],
+    half_written: AbstractSet[str],
     observation: Observation,
     clock: Clock,
     advance: Callable[[int], None],
-    writing: frozenset[DocumentName],
     patience: Patience,
 ) -> None:
-    for path, stat in scan.files.items():
+    revisions = observation.revisions[source.name]
+    for path in half_written & scan.files.keys():
+        revisions.pop(path, None)
+        observation.unstable.add(DocumentName(source.name, path))
+    for path in [path for path in scan.files if path not in revisions and path not in half_written]:
         name = DocumentName(source.name, path)
-        if name in writing:
-            observation.unstable.add(name)
-            continue
-        seen = known.get(path)
-        if seen is not None and seen.stat == stat and not is_racy(stat, seen.observed_ns):
-            observation.revisions[name] = seen.revision
-            observation.stats[name] = stat
-        else:
-            _read_one(source, name, seen, observation, clock, patience)
-            advance(1)
-            if name in observation.looks and path in scan.linked:
-                observation.touched.add(identity_of(observation.looks[name].stat))
+        _read_one(source, name, doubtful.get(path), observation, clock, patience)
+        advance(1)
+        if name in observation.looks and path in scan.linked:
+            observation.touched.add(identity_of(observation.looks[name].stat))
     for problem in scan.unreadable:
         if not problem.is_directory:
             observation.unreadable[DocumentName(source.name, problem.path)] = problem.reason
@@ -171,8 +205,7 @@ def _read_one(
     except OSError as error:
         observation.unreadable[name] = error.strerror or str(error)
     else:
-        observation.revisions[name] = found.revision
-        observation.stats[name] = found.stat
+        observation.revisions[name.source][name.path] = found.revision
         look = SeenFile(found.stat, observed_ns, found.revision)
         if seen is None or seen.stat != look.stat or is_racy(seen.stat, seen.observed_ns):
             observation.looks[name] = look

@@ -83,7 +83,7 @@ class Pipeline:
         """
         plan = changes.plan
         sizes = {
-            name: observation.stats[name].size_bytes
+            name: observation.stat(name).size_bytes
             for names in (plan.moved, plan.changed, plan.added)
             for name in names
         }
@@ -285,7 +285,9 @@ def remember(writer: Writer, observation: Observation, changes: Changes, now: fl
             ledger.files.record(observation.looks, observation.gone)
         ledger.failures.forget(_healed(observation, changes))
         ledger.failures.record(
-            Failure(name, None, document_parser(name), f"can't be read: {reason}", permanent=False, at=now)
+            Failure(
+                name, None, document_parser(name.path), f"can't be read: {reason}", permanent=False, at=now
+            )
             for name, reason in changes.unreadable.items()
         )
         known_holds = ledger.failures.holds()

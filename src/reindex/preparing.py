@@ -67,7 +67,7 @@ class Preparer:
         """The document as it is on disk now; a Failure with its reason; None when it is gone or being
         written (a later pass takes it).
         """
-        parser = document_parser(name)
+        parser = document_parser(name.path)
         try:
             found = read_when_quiet(self._sources[name.source], name.path, Patience())
         except (FileNotFoundError, UnstableFileError):

@@ -44,9 +44,8 @@ def lag_behind(stores: Stores, target: Generation, live: Generation) -> Behind |
 def _forget_healed(ledger: Ledger, promoted: Generation) -> None:
     """Documents that failed in the retired generation, and that this one holds at that very revision."""
     failures = ledger.failures.all()
-    recorded = ledger.documents.revisions(promoted.number) if failures else {}
     ledger.failures.forget(
         name
         for name, failure in failures.items()
-        if name in recorded and recorded[name][0] == failure.revision
+        if (held := ledger.documents.one(promoted.number, name)) and held.revision == failure.revision
     )

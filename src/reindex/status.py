@@ -195,15 +195,15 @@ def _failures(changes: Changes, observation: Observation) -> tuple[Failure, ...]
         failure
         for name, failure in known.items()
         if name in changes.unreadable
-        or (name in observation.revisions and failure.revision == observation.revisions[name])
+        or (failure.revision is not None and failure.revision == observation.revision(name))
     )
 
 
 def _lag(observation: Observation, pending: list[DocumentName], now: float) -> float:
     times = [
-        max(stat.mtime_ns, stat.ctime_ns) / 1e9
+        max(observation.stat(name).mtime_ns, observation.stat(name).ctime_ns) / 1e9
         for name in pending
-        if (stat := observation.stats.get(name)) is not None
+        if observation.revision(name) is not None
     ]
     return round(max(0.0, now - min(times)), 3) if times else 0.0
 

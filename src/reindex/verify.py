@@ -67,7 +67,7 @@ def verify_index(
     excused_for_now = observation.unstable | set(waiting)
     result.pending = len(excused_for_now)
     excused = failing | set(held) | excused_for_now
-    for name, revision in observation.revisions.items():
+    for name, revision in observation.documents():
         if name in excused:
             continue
         if name not in documents:
@@ -77,7 +77,7 @@ def verify_index(
             result.stale += 1
             result.note(name, "the index has another revision")
     for name in documents:
-        if name not in observation.revisions and name not in excused:
+        if observation.revision(name) is None and name not in excused:
             result.extra += 1
             result.note(name, "in the index, not on disk")
     _check_rows(snapshot, documents.values(), result)
@@ -97,7 +97,7 @@ def verify_deeply(
     """
     for layout in snapshot.layouts():
         advance(1)
-        if layout.revision != observation.revisions.get(layout.name):
+        if layout.revision != observation.revision(layout.name):
             continue
         prepared = preparer.prepare(layout.name)
         if isinstance(prepared, Prepared) and prepared.layout.revision == layout.revision:
@@ -118,12 +118,7 @@ def _compare(prepared: Prepared, layout: DocumentLayout, result: Verification) -
 
 def _failing(observation: Observation, failures: Mapping[DocumentName, Failure]) -> set[DocumentName]:
     """Failures that explain the disk as it is: at exactly this revision, or unreadable then and now."""
-    return {
-        name
-        for name, failure in failures.items()
-        if failure.revision == observation.revisions.get(name)
-        or (failure.revision is None and name not in observation.revisions)
-    }
+    return {name for name, failure in failures.items() if failure.revision == observation.revision(name)}
 
 
 def _check_rows(snapshot: Snapshot, documents: Iterable[ExpectedRows], result: Verification) -> None:

@@ -31,7 +31,7 @@ def run_verify(app: App, progress: Progress, *, deep: bool, spends: bool = False
     published = reader.published()
     sources = app.sources()
     progress.phase("reading", 0, "files")
-    observation = observe(list(sources.values()), None, app.clock, progress.advance, read_all=True)
+    observation = observe(list(sources.values()), None, app.clock, progress.advance)
     with app.ledger() as ledger:
         now = app.clock.now()
         number = published.generation
@@ -52,11 +52,11 @@ def run_verify(app: App, progress: Progress, *, deep: bool, spends: bool = False
         except StoreError as error:
             if error.is_of_the_place:
                 raise
-            return Verification(missing=len(observation.revisions), details=[error.message, INDEX_HINT])
+            return Verification(missing=observation.total, details=[error.message, INDEX_HINT])
         if deep:
             catalog = app.catalog(ledger)
             preparer = app.preparer(published.recipe, catalog, sources)
-            progress.phase("chunking and embedding again", len(observation.revisions), "documents")
+            progress.phase("chunking and embedding again", observation.total, "documents")
             with _vectors_again(app, published.recipe, catalog, spends=spends) as again:
                 reader.with_snapshot(
                     lambda snapshot: verify_deeply(

@@ -1,14 +1,18 @@
 """Desired against recorded: every document in exactly one place, and a plan that leads to the disk."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reindex.core import diff
 from reindex.core.diff import Plan, Recorded, plan
 from reindex.model import DocumentName, Revision
 
-NAMES = st.builds(
-    DocumentName, st.sampled_from(["docs", "more"]), st.sampled_from(["a.md", "b.md", "x/a.md", "x/y/b.md"])
-)
+SOURCES = ["docs", "more"]
+PATHS = st.sampled_from(["a.md", "b.md", "x/a.md", "x/y/b.md"])
+ON_DISK = st.builds(DocumentName, st.sampled_from(SOURCES), PATHS)
+NAMES = st.builds(DocumentName, st.sampled_from([*SOURCES, "former"]), PATHS)
 REVISIONS = st.sampled_from([Revision(bytes([n]) * 32) for n in range(3)])
 RECORDED = st.builds(Recorded, REVISIONS, st.sampled_from(["p/1", "p/2"]))
 
@@ -18,15 +22,31 @@ def parser_of(_):
 
 
 inputs = given(
-    st.dictionaries(NAMES, REVISIONS),
+    st.dictionaries(ON_DISK, REVISIONS),
     st.dictionaries(NAMES, RECORDED),
     st.sets(NAMES),
     st.dictionaries(NAMES, RECORDED),
 )
 
 
+def differences(desired, recorded):
+    on_disk = {source: {n.path: r for n, r in desired.items() if n.source == source} for source in SOURCES}
+    rows = [(*name, *held) for name, held in recorded.items()]
+    return diff.compare(on_disk, rows, parser_of)
+
+
 def compare(desired, recorded, kept=frozenset(), dead=None):
-    return plan(desired, recorded, kept, dead or {}, parser_of)
+    return plan(differences(desired, recorded), kept, dead or {}, parser_of)
+
+
+@inputs
+def test_only_what_is_not_alike_is_taken_apart(desired, recorded, _kept, _dead):
+    found = differences(desired, recorded)
+    alike = {n for n, held in recorded.items() if held == (desired.get(n), parser_of(n.path))}
+    assert found.unchanged == len(alike)
+    assert found.desired == {n: r for n, r in desired.items() if n not in alike}
+    assert found.recorded == {n: held for n, held in recorded.items() if n not in alike}
+    assert dict(found.totals) == dict(Counter(n.source for n in recorded))
 
 
 @inputs

@@ -28,4 +28,5 @@ def test_a_saved_file_overtakes_a_backlog(house):
 
 def documents(house):
     with house.ledger() as ledger:
-        return ledger.documents.revisions(ledger.generations.live().number)
+        found = ledger.documents.revisions(ledger.generations.live().number)
+        return {DocumentName(source, path) for source, path, _, _ in found}

@@ -48,8 +48,8 @@ def record(house):
         number = ledger.generations.live().number
         seen = ledger.files.of_source("docs")
         return (
-            ledger.documents.revisions(number),
-            {path: (look.stat, look.revision) for path, look in seen.items()},
+            sorted(ledger.documents.revisions(number)),
+            {path: (stat, revision) for path, stat, _, revision in seen},
             {name: (f.revision, f.reason, f.permanent) for name, f in ledger.failures.all().items()},
             [(hold.source, hold.documents, hold.reason) for hold in ledger.failures.holds()],
         )

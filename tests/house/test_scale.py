@@ -184,7 +184,7 @@ def test_verify_holds_little_more_than_the_keys():
     """32 bytes a chunk are its key; with a dictionary of all chunk ids it were 800."""
     documents = 400
     names = [DocumentName("docs", f"{n}.md") for n in range(documents)]
-    observation = Observation(dict.fromkeys(names, Revision(b"r" * 32)))
+    observation = Observation({"docs": {name.path: Revision(b"r" * 32) for name in names}})
     tracemalloc.start()
     found = verify_index(ManyRows(documents), observation, {}, ())
     _, peak = tracemalloc.get_traced_memory()

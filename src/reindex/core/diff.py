@@ -1,7 +1,7 @@
 """Desired against recorded: what must happen to make a generation equal to the disk."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,13 +10,22 @@ from reindex.model import DocumentName, Revision
 
 
 class Recorded(NamedTuple):
-    """What a generation holds of a document: its revision, and the versions of the code that parsed it.
-
-    (A named tuple, because each pass makes and compares two of them for every document.)
-    """
+    """What a generation holds of a document: its revision, and the versions of the code that parsed it."""
 
     revision: Revision
     parser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """The documents that disk and generation do not have alike, on either side; how many they have alike, and
+    how many are recorded in each source.
+    """
+
+    desired: Mapping[DocumentName, Revision]
+    recorded: Mapping[DocumentName, Recorded]
+    unchanged: int
+    totals: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +51,57 @@ class Plan:
         return not (self.added or self.changed or self.moved or self.deleted)
 
 
+def compare(
+    desired: Mapping[str, Mapping[str, Revision]],
+    recorded: Iterable[tuple[str, str, Revision, str]],
+    parser_of: Callable[[str], str],
+) -> Differences:
+    """What is on disk (source -> path -> revision) against what a generation holds (source, path, revision
+    and parser of each document). `parser_of` a path are the versions of the code that would parse it now.
+
+    In a large tree nearly all are alike: of those, nothing is made anew.
+    """
+    left = {source: dict(paths) for source, paths in desired.items()}
+    nothing: dict[str, Revision] = {}
+    unlike: dict[DocumentName, Recorded] = {}
+    for source, path, revision, parser in recorded:
+        here = left.get(source, nothing)
+        if here.get(path) == revision and parser == parser_of(path):
+            del here[path]
+        else:
+            unlike[DocumentName(source, path)] = Recorded(revision, parser)
+    alike = {source: len(paths) - len(left[source]) for source, paths in desired.items()}
+    return Differences(
+        desired={
+            DocumentName(source, path): revision
+            for source, here in left.items()
+            for path, revision in here.items()
+        },
+        recorded=unlike,
+        unchanged=sum(alike.values()),
+        totals=Counter(alike) + Counter(name.source for name in unlike),
+    )
+
+
 def plan(
-    desired: Mapping[DocumentName, Revision],
-    recorded: Mapping[DocumentName, Recorded],
+    found: Differences,
     kept: AbstractSet[DocumentName],
     dead: Mapping[DocumentName, Recorded],
-    parser_of: Callable[[DocumentName], str],
+    parser_of: Callable[[str], str],
     awaited: Mapping[DocumentName, Recorded] | None = None,
 ) -> Plan:
-    """Compare what is on disk with what a generation holds.
+    """What to do about the differences.
 
     `kept` are documents of which nothing is known now (unreadable, held): neither changed nor deleted. `dead`
     are permanent failures: a document waits while it is at exactly that revision and parser; and so does one
     that is `awaited` from a batch.
     """
+    desired, recorded = found.desired, found.recorded
     added, changed, failed, waiting = [], [], [], []
     awaited = awaited or {}
-    unchanged = 0
     for name, revision in desired.items():
-        now = Recorded(revision, parser_of(name))
-        if recorded.get(name) == now:
-            unchanged += 1
-        elif dead.get(name) == now:
+        now = (revision, parser_of(name.path))
+        if dead.get(name) == now:
             failed.append(name)
         elif awaited.get(name) == now:
             waiting.append(name)
@@ -79,7 +117,7 @@ def plan(
         changed=tuple(sorted(changed)),
         moved=moved,
         deleted=tuple(sorted(name for name in gone if name not in left)),
-        unchanged=unchanged,
+        unchanged=found.unchanged,
         failed=tuple(sorted(failed)),
         waiting=tuple(sorted(waiting)),
         reparsed=sum(recorded[name].revision == desired[name] for name in changed),

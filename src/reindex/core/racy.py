@@ -13,4 +13,5 @@ def is_racy(stat: FileStat, observed_ns: int) -> bool:
     Git's racy rule: an entry that is not clearly older than its observation proves nothing, nor does
     one from the future.
     """
-    return max(stat.mtime_ns, stat.ctime_ns) > observed_ns - RACY_WINDOW_NS
+    oldest_ns = observed_ns - RACY_WINDOW_NS
+    return stat.mtime_ns > oldest_ns or stat.ctime_ns > oldest_ns

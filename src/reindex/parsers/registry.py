@@ -11,7 +11,7 @@ from reindex.errors import ParseError
 from reindex.model import Block
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Format:
     """A parser (the name of its module here), the version of its code, and the distribution under it.
 
@@ -64,7 +64,8 @@ def parser_version(path: str) -> str:
     """What reads this path: parser, version of its code, library with version. Another answer than the
     recorded one means that the document is parsed again. Imports no library; cheap for every document.
     """
-    return _version(_format(path))
+    form = _BY_SUFFIX.get(path[path.rfind(".") :])  # most are found so
+    return _version(form or _format(path))
 
 
 def parser_name(path: str) -> str:

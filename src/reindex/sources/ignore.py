@@ -39,6 +39,9 @@ DEFAULT_RULES = (
 documents.
 """
 
+DEFAULT_STARTS = frozenset(rule[0] for rule in DEFAULT_RULES if "*" in rule[1:])
+"""A default rule may be about how these names go on."""
+
 _UNLIFTABLE = frozenset({".git", ".hg", ".svn"})
 
 
@@ -74,6 +77,7 @@ class IgnoreRules:
         self._asked_suffixes = tuple(glob.suffix for glob in asked if glob.suffix)
         self.plain_suffixes = _plain(known_suffixes.union(self._asked_suffixes))
         self.taken_suffixes = frozenset(self._asked_suffixes) if include else known_suffixes
+        self.sure_suffixes = self.plain_suffixes & self.taken_suffixes
         self._asked = _any_of([glob.exact for glob in asked if glob.exact and not glob.suffix])
         self._places = _any_of([glob.place for glob in asked if glob.place])
 
@@ -126,6 +130,12 @@ class FolderRules:
         """The rules one folder further down, its ignore files not yet read."""
         return FolderRules(self.rules, f"{self.prefix}{name}/", self.stack)
 
+    @property
+    def sure_suffixes(self) -> frozenset[str]:
+        """Files with these suffixes are documents, unless their name begins with one of `DEFAULT_STARTS`."""
+        has_rules = self.stack or self.rules.exclude is not None
+        return frozenset() if has_rules else self.rules.sure_suffixes
+
     def folder(self, name: str) -> Ignored | None:
         """The rule that keeps us out of a folder in this one."""
         return self._by_rules(name, _default_ruleset().last_match(name, name, is_folder=True), is_folder=True)
@@ -135,7 +145,7 @@ class FolderRules:
         rules = self.rules
         suffix = name[name.rfind(".") :]
         default = None
-        if suffix not in rules.plain_suffixes or name[0] in _DEFAULT_STARTS:
+        if suffix not in rules.plain_suffixes or name[0] in DEFAULT_STARTS:
             if name in IGNORE_FILES:
                 return Ignored("an ignore file is not a document")
             default = _default_ruleset().last_match(name, name, is_folder=False)
@@ -179,11 +189,8 @@ def _default_ruleset() -> Ruleset:
     return Ruleset(DEFAULT_RULES, has_comments=False)
 
 
-_DEFAULT_STARTS = frozenset(rule[0] for rule in DEFAULT_RULES if "*" in rule[1:])
-
-
 def _plain(suffixes: Iterable[str]) -> frozenset[str]:
-    """Those suffixes that no default rule is about, unless by how a name starts (`_DEFAULT_STARTS`)."""
+    """Those suffixes that no default rule is about, unless by how a name starts (`DEFAULT_STARTS`)."""
     rules = [rule for rule in DEFAULT_RULES if rule[-1] not in "/*"]
     return frozenset(
         suffix

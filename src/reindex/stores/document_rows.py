@@ -1,15 +1,16 @@
 """What each generation holds: its documents with their revision, parser and embedding keys."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reindex.core.identity import KEY_BYTES, pack_keys
 from reindex.core.layout import DocumentLayout
 from reindex.model import DocumentName, Places, Revision
-from reindex.stores.file_rows import name_key, ranges_of
+from reindex.stores.file_rows import FILE_NAMES, name_key, ranges_of
 from reindex.stores.sqlite import Database
 
+_REVISIONS = "SELECT source, path, revision, parser FROM documents WHERE generation = ?"
 _UPSERT = (
     "INSERT INTO documents (generation, source, path, revision, parser, keys, tokens, indexed_at, chunks)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -59,26 +60,20 @@ class DocumentRows:
 
     def revisions(
         self, generation: int, places: Places | None = None
-    ) -> dict[DocumentName, tuple[Revision, str]]:
-        """Name -> (revision, parser): what the diff needs, and no more. With `places` only of documents that
-        stand there or below.
+    ) -> Iterator[tuple[str, str, Revision, str]]:
+        """Source, path, revision and parser of each document: what the diff needs, and no more. With `places`
+        only of documents that stand there or below.
         """
-        if places is None:
-            rows = self._database.rows(
-                "SELECT source, path, revision, parser FROM documents WHERE generation = ?", (generation,)
-            )
-        else:
-            rows = [
-                row
+        queries: list[tuple[str, tuple[object, ...]]] = [(_REVISIONS, (generation,))]
+        if places is not None:
+            queries = [
+                (_REVISIONS + " AND source = ? AND path >= ? AND path < ?", (generation, source, *limits))
                 for source, paths in places.items()
-                for start, end in ranges_of(paths)
-                for row in self._database.rows(
-                    "SELECT source, path, revision, parser FROM documents"
-                    " WHERE generation = ? AND source = ? AND path >= ? AND path < ?",
-                    (generation, source, start, end),
-                )
+                for limits in ranges_of(paths)
             ]
-        return {DocumentName(row[0], os.fsdecode(row[1])): (Revision(row[2]), row[3]) for row in rows}
+        for sql, values in queries:
+            for source, path, revision, parser in self._database.each(sql, values):
+                yield source, path.decode(*FILE_NAMES), revision, parser
 
     def one(self, generation: int, name: DocumentName) -> RecordedDocument | None:
         row = self._database.one(

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reindex.model import DocumentName, FileStat, Revision
@@ -10,6 +11,13 @@ from reindex.stores.sqlite import Database, Row
 
 FileIdentity = tuple[int, int]
 """(device, inode): the same for all names of a file."""
+
+Look = tuple[str, tuple[int, int, int, int, int], int, Revision]
+"""A path, a stat as in `FileStat`, when it was taken, and the revision: what a `SeenFile` is. A look at
+everything reads one for every file, and objects of their own would be most of its time."""
+
+FILE_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+"""How `os.fsdecode` decodes: for where each document's name is decoded."""
 
 _EVERYTHING = (b"", b"\xff" * 4097)  # no path is so long
 
@@ -29,17 +37,22 @@ class FileRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_source(self, source: str, paths: Iterable[str] | None = None) -> dict[str, SeenFile]:
-        """Path -> the last look at it. With `paths` only of those, and of what lies below them."""
-        return {
-            os.fsdecode(row[0]): SeenFile(_stat(row[1:6]), row[6], Revision(row[7]))
-            for start, end in ranges_of(paths)
-            for row in self._database.rows(
+    def of_source(self, source: str, paths: Iterable[str] | None = None) -> Iterator[Look]:
+        """The last look at each file. With `paths` only at those, and at what lies below them."""
+        for start, end in ranges_of(paths):
+            for path, size_bytes, mtime_ns, ctime_ns, dev, ino, observed_ns, revision in self._database.each(
                 "SELECT path, size_bytes, mtime_ns, ctime_ns, dev, ino, observed_ns, revision"
                 " FROM files WHERE source = ? AND path >= ? AND path < ?",
                 (source, start, end),
-            )
-        }
+            ):
+                if dev < 0 or ino < 0:
+                    dev, ino = _unsigned(dev), _unsigned(ino)  # noqa: PLW2901 (one of them is rare)
+                yield (
+                    path.decode(*FILE_NAMES),
+                    (size_bytes, mtime_ns, ctime_ns, dev, ino),
+                    observed_ns,
+                    revision,
+                )
 
     def names_of(self, files: Collection[FileIdentity]) -> list[DocumentName]:
         """All names under which these files were seen. Reads all rows, once."""
@@ -100,11 +113,6 @@ def identity_of(stat: FileStat) -> FileIdentity:
 def name_key(name: DocumentName) -> tuple[str, bytes]:
     """A document's name as the ledger's columns `source` and `path` have it."""
     return name.source, os.fsencode(name.path)
-
-
-def _stat(row: Row) -> FileStat:
-    size_bytes, mtime_ns, ctime_ns, dev, ino = row
-    return FileStat(size_bytes, mtime_ns, ctime_ns, _unsigned(dev), _unsigned(ino))
 
 
 def _row(name: DocumentName, look: SeenFile) -> Row:
