@@ -19,7 +19,7 @@ class OpenAIProvider:
     """By the settings and the environment ($OPENAI_API_KEY). Imports and asks nothing before it has to."""
 
     def __init__(self, settings: OpenAISettings, environment: Mapping[str, str], stop: Stop = never) -> None:
-        """Raises ConfigError without a key, where one is needed. `stop` ends what waits."""
+        """Raises AccountError without a key, where one is needed. `stop` ends what waits."""
         self._connection = OpenAIConnection(settings, environment)
         self._stop = stop
         self._documents: dict[bytes, OpenAIEmbedder] = {}
