@@ -6,9 +6,11 @@ from collections.abc import Callable
 from reindex.app import App
 from reindex.batch.adopting import may_have_unknown
 from reindex.batch.lane import Attended, BatchLane
+from reindex.batch.sweeping import sweep_local, sweep_uploads
 from reindex.core.jobs import Lane
-from reindex.errors import ConfigError
+from reindex.errors import ConfigError, ModelError
 from reindex.report import PassReport, Progress
+from reindex.stores.identity_file import read_identity
 from reindex.writer import Writer
 
 POLL_MAX_S = 60.0  # and ten times that when a batch is two hours old
@@ -26,7 +28,7 @@ def attend(app: App, writer: Writer, report: PassReport, *, is_last: bool) -> At
         return None
     try:
         context = app.batch_context(writer.stores)
-    except ConfigError as error:
+    except (ConfigError, ModelError) as error:
         report.notices.append(f"batches that are under way are not looked after: {error.message}")
         return None
     attended = BatchLane(context).attend(is_last=is_last)
@@ -67,6 +69,17 @@ def wait_for_batches(
             again()
             rest_s = app.settings.embedding.openai.batch_poll_s
         rest_s = min(2 * rest_s, longest_rest_s(app, writer))
+
+
+def sweep(app: App, writer: Writer) -> None:
+    """Remove files of batches that nobody needs, here and at the provider, if there ever was a batch."""
+    sweep_local(writer.stores)
+    if read_identity(writer.data_dir) is None:
+        return
+    try:
+        sweep_uploads(app.batch_context(writer.stores))
+    except (ConfigError, ModelError) as error:
+        writer.warn(f"uploads that nobody needs are left to expire: {error.message}")
 
 
 def longest_rest_s(app: App, writer: Writer) -> float:

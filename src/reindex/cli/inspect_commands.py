@@ -191,7 +191,7 @@ def _say_document(value: Object) -> None:
 def _say_status(value: Object) -> None:
     live, building, daemon = value["live"], value["building"], value["daemon"]
     if live is None and building is not None:
-        say("the first load is not done: run `reindex sync`")
+        say("nothing is published yet: the first load is not done")
     elif live is None:
         say("nothing indexed yet: run `reindex sync`")
     else:
@@ -211,11 +211,24 @@ def _say_status(value: Object) -> None:
         say(f"  {reason}")
     if value["lag_s"]:
         say(f"  the oldest change that is not indexed is {value['lag_s']:.0f} s old")
+    _say_money(value)
     failures = value["failures"]
     for failure in failures:
         say(f"  failed: {failure['source']}:{failure['path']}: {failure['reason']}")
     if (more := value["documents"]["failed"] - len(failures)) > 0:
         say(f"  ... and {more} more: `reindex jobs list` shows them")
+
+
+def _say_money(value: Object) -> None:
+    """Nothing, as long as no model has a price."""
+    spend, again = value["spend"], value["paid_again"]
+    if spend["usd"]:
+        saved = f", batches saved ${spend['saved_usd']:.4f}" if spend["saved_usd"] else ""
+        say(f"  spent: ${spend['usd']:.4f} for {spend['tokens']:,} tokens{saved}")
+    named = (("lost", "unanswered"), ("stuck", "in a batch that did not end"), ("now", "wanted at once"))
+    counted = [f"{again[name]} {what}" for name, what in named if again[name]]
+    if counted:
+        say(f"  texts sent twice, and maybe paid twice: {', '.join(counted)}")
 
 
 def _say_verified(value: Object) -> None:

@@ -132,13 +132,25 @@ def _say_jobs(value: Object) -> None:
     for job in value["jobs"][:_JOBS_SHOWN]:
         say(
             f"{job['id']}  {job['lane']} {job['state']}  generation {job['generation']},"
-            f" {job['texts']} texts, {job['tokens']:,} tokens, {job['updated_at']}  {job['reason']}"
+            f" {job['texts']} texts, {job['tokens']:,} tokens, {job['updated_at']}{_at_provider(job)}"
+            f"  {job['reason']}"
         )
     for letter in value["dead_letters"]:
         name = f"{letter['source']}:{letter['path']}"
         say(f"{letter['id']}  {name}  {letter['reason']} (tried {letter['attempts']} times)")
     if not value["jobs"] and not value["dead_letters"]:
         say("no jobs")
+
+
+def _at_provider(job: Object) -> str:
+    """What is known of a batch at its provider, and its money."""
+    parts = [f"${job['usd']:.4f}"] if job["usd"] else []
+    batch = job.get("batch")
+    if batch is not None:
+        if batch["id"]:
+            parts.append(f"{batch['id']} {batch['state']}, {batch['completed']} of {job['texts']} done")
+        parts.append(f"sealed by {batch['sealed_by']}" if batch["sealed_by"] else "takes more texts")
+    return "".join(f", {part}" for part in parts)
 
 
 def _say_job(value: Object) -> None:

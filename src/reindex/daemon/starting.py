@@ -23,6 +23,9 @@ _LAST_WORDS_LINES_MAX = 20
 _OF_OUR_MANAGER = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"})
 
 
+DYING_S = 0.3
+
+
 class StartError(ReindexError):
     """The daemon ended before it was ready, or was not ready in time. `exit_code` is its own."""
 
@@ -57,6 +60,9 @@ def start_daemon(
     """
     deadline = time.monotonic() + limit_s
     present = find_daemon(data_dir)
+    if present is not None:  # one that was just killed keeps its lock for an instant
+        time.sleep(DYING_S)
+        present = find_daemon(data_dir)
     if present is not None:
         return Started(_wait_for_other(data_dir, present, deadline, say), was_running=True)
     log = log_path(data_dir)
