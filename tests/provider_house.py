@@ -8,6 +8,7 @@ from reindex.core.canary import CANARY_TEXT
 from reindex.retrying import cancel, retry
 from reindex.search import SearchMode
 from reindex.settings import EmbeddingSettings, OpenAISettings
+from reindex.status import store_status
 from reindex.stores.snapshot import Filter
 from reindex.syncing import sync
 from reindex.verifying import run_verify
@@ -64,14 +65,43 @@ class ProviderHouse(House):
         self.told = Told()
         return sync(self.app, self.told, accept_deletes=accept_deletes, is_now=is_now, wait_s=wait_s)
 
-    def settle(self, rounds=12):
-        """Syncs, with every batch finished between them, until nothing is in flight."""
+    def settle(self, rounds=12, *, through=()):
+        """Syncs, with every batch finished between them, until nothing is in flight. Errors `through` which
+        it goes end a round, and are kept in `errors`.
+        """
+        self.errors = []
         for _ in range(rounds):
-            report = self.sync()
-            if not report.chunks.in_flight and not report.documents.pending:
-                return report
+            try:
+                report = self.sync()
+            except through as error:
+                self.errors.append(error)
+            else:
+                if not report.chunks.in_flight and not report.documents.pending:
+                    return report
             self.openai.finish_all()
-        raise AssertionError(f"still in flight after {rounds} rounds: {self.jobs()}")
+        raise AssertionError(f"still in flight after {rounds} rounds: {self.jobs()} {self.errors}")
+
+    def check_converged(self, documents, **again):
+        """After `settle`: so many documents, each as on the disk, with the vector of its text; each text paid
+        once, but for those that are counted as paid again: {lost, stuck, now}.
+        """
+        found = self.verify()
+        assert found.ok, found
+        assert (found.documents, found.failed) == (documents, 0)
+        self.check_vectors()
+        status = store_status(self.app)
+        assert status.paid_again == {"lost": 0, "stuck": 0, "now": 0} | again
+        assert not self.openai.orphans()
+        assert not list((self.data_dir / "batches").glob("*")), "what is done leaves no file"
+        twice = self.openai.billed_twice(except_texts=(CANARY_TEXT,))
+        if any(again.values()):
+            assert sum(count - 1 for count in twice.values()) <= sum(again.values()), twice
+        else:
+            assert not twice, twice
+
+    def reasons(self):
+        """Of all jobs, oldest first."""
+        return [job.reason for job in self.jobs()]
 
     def jobs(self):
         """Oldest first."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reindex.batch.context import BatchContext
+from reindex.batch.gathering import give_up
 from reindex.batch.submitting import SUBMISSIONS_NOTE
 from reindex.core.batches import BatchRecord, RemoteBatch, adoptable, tag_of
 from reindex.core.canary import CANARY_ID
@@ -45,8 +46,17 @@ def adopt(context: BatchContext) -> int:
     )
     for remote in unknown:
         _take(context, remote)
+    if unknown:
+        _plan_again(context)
     ledger.record_note(SUBMISSIONS_NOTE, str(identity.submissions))
     return len(unknown)
+
+
+def _plan_again(context: BatchContext) -> None:
+    """Batches that were gathered before these were known of may carry the same texts. None was sent."""
+    for job in context.stores.ledger.jobs.open(Lane.BATCH):
+        if job.state is JobState.PLANNED:
+            give_up(context, job, "batches that were under way were taken in: its texts are planned again")
 
 
 def _take(context: BatchContext, remote: RemoteBatch) -> None:

@@ -7,7 +7,7 @@ or counted twice. What got no vector is not sent again from here: the documents 
 anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,16 +39,29 @@ class Collected:
     canary_tokens: int = 0
 
 
-def collect(context: BatchContext, job: Job, record: BatchRecord, ended: Sequence[RemoteBatch]) -> Collected:
-    """Take in what its batches gave (one, or twins), and close the job. Raises OutageError and DiskError: it
-    is tried again.
+def collect(
+    context: BatchContext,
+    job: Job,
+    record: BatchRecord,
+    ended: Sequence[RemoteBatch],
+    is_lost: Callable[[str], bool],
+) -> Collected:
+    """Take in what its batches gave (one, or twins), and close the job. `is_lost` says of a result file that
+    the provider does not have whether it will never come.
+
+    Raises OutageError and DiskError, and GoneError for a file that may still come: it is tried again.
     """
     wanted = set(context.stores.ledger.jobs.keys(job.number))
     found = Collected()
     for remote in ended:
         for file_id in (remote.output_file_id, remote.error_file_id):
             if file_id:
-                _take_file(context, job, record, file_id, wanted, found)
+                try:
+                    _take_file(context, job, record, file_id, wanted, found)
+                except GoneError as error:
+                    if not is_lost(file_id):
+                        raise
+                    context.stores.warn(f"job {job.number}: a result file is gone: {error.message}")
     close(context, job, record, found, wanted, ended)
     return found
 
@@ -64,11 +77,7 @@ def _take_file(
     may_be_torn: bool = True,
 ) -> None:
     path = context.folder() / f"{job.number}.output.jsonl"
-    try:
-        context.provider.download(file_id, path)
-    except GoneError as error:
-        context.stores.warn(f"job {job.number}: a result file is gone: {error.message}")
-        return
+    context.provider.download(file_id, path)
     expected = Expected(job.model, record.dimensions, cuts=not context.settings.send_dimensions)
     reason = _canary_fault(context, job, expected, path)
     torn = 0

@@ -14,6 +14,7 @@ from reindex.settings import OpenAISettings
 FOLDER = "batches"
 _SENT = frozenset({JobState.SUBMITTING, JobState.SUBMITTED})
 _QUEUE_NOTE = "batch queue limit of "
+_FILE_NOTE = "batch file limit of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,25 @@ class BatchContext:
         """Of a model, in batches that were sent and have not ended: the provider limits them."""
         jobs = self.stores.ledger.jobs.open(Lane.BATCH)
         return sum(job.tokens for job in jobs if job.model == model and job.state in _SENT)
+
+    def first_seen(self, what: str) -> float:
+        """Since when something is so: remembered from now on, if it was not before."""
+        note = f"first seen: {what}"
+        known = self.stores.ledger.note(note)
+        if known is None:
+            self.stores.ledger.record_note(note, str(self.now))
+        return self.now if known is None else float(known)
+
+    def file_limit_bytes(self) -> int:
+        """Of an input file: as it is set, or less, where the server refused one of twice that size."""
+        known = self.stores.ledger.note(_FILE_NOTE + self.provider.account)
+        limit = int(self.settings.batch_max_mb * 1e6)
+        return limit if known is None else min(limit, int(known))
+
+    def learn_file_limit(self, refused_bytes: int) -> None:
+        """The server refused a file of that size for its size."""
+        note = _FILE_NOTE + self.provider.account
+        self.stores.ledger.record_note(note, str(max(1, min(refused_bytes, self.file_limit_bytes()) // 2)))
 
     def queue_limit(self, model: str) -> int:
         """Tokens that may be enqueued at a time; 0: nobody knows yet."""

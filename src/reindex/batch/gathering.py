@@ -189,7 +189,7 @@ def limits(context: BatchContext, model: str) -> BatchLimits:
     settings = context.settings
     return BatchLimits(
         texts=settings.batch_max_inputs,
-        size_bytes=int(settings.batch_max_mb * 1e6),
+        size_bytes=context.file_limit_bytes(),
         tokens=context.queue_limit(model) // 2,
         age_s=settings.batch_max_wait_s,
     )
@@ -206,7 +206,7 @@ def growing(context: BatchContext) -> list[tuple[Job, BatchRecord]]:
         path = context.input_file(job.number)
         if record.size_bytes == 0 or not path.exists() or path.stat().st_size < record.size_bytes:
             give_up(context, job, "its input file is gone: its texts are planned again")
-        elif record.account == context.provider.account:
+        else:
             found.append((job, record))
     return found
 

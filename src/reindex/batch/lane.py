@@ -7,11 +7,12 @@ from reindex.batch.adopting import adopt
 from reindex.batch.collecting import collect
 from reindex.batch.context import BatchContext
 from reindex.batch.gathering import give_up, seal_due
-from reindex.batch.submitting import FRESH_S, held_back, look_for, submit
+from reindex.batch.submitting import FRESH_S, OTHER_ACCOUNT, held_back, look_for, submit
 from reindex.core.batches import (
     CLOCK_SKEW_S,
     BatchRecord,
     RemoteBatch,
+    best_first,
     is_out_of_money,
     is_over_queue,
     is_stuck,
@@ -19,10 +20,11 @@ from reindex.core.batches import (
     twins_of,
 )
 from reindex.core.jobs import Job, JobState, Lane
-from reindex.errors import GoneError, OutageError
+from reindex.errors import EmbeddingError, GoneError, OutageError, RefusedError
 from reindex.stores.booking_rows import Booking, Outcome
 
-_GIVE_UP_SHARE = 2.0  # so many times the margin after its window, a batch that was cancelled is given up
+_CONFLICT = 409  # to cancel what has ended
+CANCELLING_S = 3_600.0  # so long at least a cancelled batch may take to end: some take 25 minutes
 
 
 @dataclass(slots=True)
@@ -38,6 +40,18 @@ class Attended:
     usd: float = 0.0
     held: list[str] = field(default_factory=list)
     outage: OutageError | None = None
+
+    def meet(self, error: EmbeddingError) -> None:
+        """Trouble: the first is told, unless a later one lasts."""
+        if not isinstance(error, OutageError):
+            error = OutageError(error.message, error.hint)
+        if self.outage is None or (error.is_lasting and not self.outage.is_lasting):
+            self.outage = error
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether asking on is of no use."""
+        return self.outage is not None and self.outage.is_lasting
 
 
 class BatchLane:
@@ -58,9 +72,10 @@ class BatchLane:
         try:
             self.adopt_once()
             self._look(result)
-            self._send(result)
-        except OutageError as error:
-            result.outage = error
+            if not result.is_stopped:
+                self._send(result)
+        except EmbeddingError as error:
+            result.meet(error)
         result.open = len(self._open())
         return result
 
@@ -78,6 +93,13 @@ class BatchLane:
         if record is None or job.state is JobState.PLANNED:
             give_up(self._context, job, "cancelled by hand")
             return
+        if record.account != self._context.provider.account:
+            listed = list(self._context.provider.listed(job.created_at - CLOCK_SKEW_S))
+            record, is_ours = self._under_this_account(record, listed)
+            if not is_ours:
+                reason = "cancelled by hand; it belonged to another server, key or project"
+                self._close_without(job, Outcome.AGAIN_STUCK, reason, Attended())
+                return
         if record.batch_id:
             self._cancel_remote(record)
         else:
@@ -93,38 +115,62 @@ class BatchLane:
         return found
 
     def _look(self, result: Attended) -> None:
-        """At what was sent: one listing for all of it."""
-        account = self._context.provider.account
-        sent = [
-            (job, record)
-            for job, record in self._open()
-            if job.state is not JobState.PLANNED and record.account == account
-        ]
-        for job, record in self._open():
-            if record.account != account:
-                result.held.append(f"job {job.number} belongs to another server, key or project")
+        """At what was sent: one listing for all of it. Trouble with one batch is none of the others'."""
+        sent = [(job, record) for job, record in self._open() if job.state is not JobState.PLANNED]
         if not sent:
             return
         since = min(record.submitting_at or job.created_at for job, record in sent) - CLOCK_SKEW_S
         listed = list(self._context.provider.listed(since))
         for job, record in sent:
-            if job.state is JobState.SUBMITTING:
-                look_for(self._context, job, record, listed)
-            else:
+            try:
                 self._look_at(job, record, listed, result)
+            except EmbeddingError as error:
+                result.meet(error)
+                if result.is_stopped:
+                    return
 
     def _look_at(
         self, job: Job, record: BatchRecord, listed: Sequence[RemoteBatch], result: Attended
     ) -> None:
-        remote = next((each for each in listed if each.id == record.batch_id), None)
-        if remote is None:
+        record, is_ours = self._under_this_account(record, listed)
+        if not is_ours:
+            result.held.append(f"job {job.number}: {OTHER_ACCOUNT}")
+            self._ledger.jobs.explain(job.number, OTHER_ACCOUNT)
+        elif job.state is JobState.SUBMITTING:
+            look_for(self._context, job, record, listed)
+        else:
+            self._look_at_sent(job, record, listed, result)
+
+    def _under_this_account(
+        self, record: BatchRecord, listed: Sequence[RemoteBatch]
+    ) -> tuple[BatchRecord, bool]:
+        """Another key may be of the same project: then the batch is in the list. Where it is not, it is not
+        asked for, and never sent again.
+        """
+        account = self._context.provider.account
+        if record.account == account:
+            return record, True
+        if not twins_of(record, listed):
+            return record, False
+        record = replace(record, account=account)
+        self._ledger.batches.save(record)
+        self._ledger.jobs.explain(record.job, "")
+        return record, True
+
+    def _look_at_sent(
+        self, job: Job, record: BatchRecord, listed: Sequence[RemoteBatch], result: Attended
+    ) -> None:
+        twins = twins_of(record, listed)
+        if all(each.id != record.batch_id for each in twins):
             remote = self._retrieve(job, record, result)
             if remote is None:
                 return
-        twins = [each for each in twins_of(record, listed) if each.id != remote.id]
-        self._end_twins(job, twins)
+            twins = best_first([remote, *twins])
+        remote, *others = twins
+        self._end_twins(job, others)
         record = replace(
             record,
+            batch_id=remote.id,
             provider_state=remote.state,
             completed=remote.completed,
             expires_at=remote.expires_at or record.expires_at,
@@ -132,31 +178,42 @@ class BatchLane:
         self._ledger.batches.save(record)
         if record.is_cancelling and not remote.is_ended and remote.state != "cancelling":
             self._cancel_remote(record)
-        if remote.is_ended:
-            self._end(job, record, [remote, *(twin for twin in twins if twin.is_ended)], result)
-        elif is_stuck(remote, self._context.now, self._context.settings.batch_stuck_s):
-            self._unstick(job, record, remote, result)
+        margin_s = self._context.settings.batch_stuck_s
+        if not remote.is_ended:
+            if is_stuck(remote, self._context.now, margin_s):
+                self._unstick(job, record, remote, result)
+        elif all(twin.is_ended or is_stuck(twin, self._context.now, margin_s) for twin in others):
+            self._end(job, record, [remote, *(twin for twin in others if twin.is_ended)], result)
 
     def _retrieve(self, job: Job, record: BatchRecord, result: Attended) -> RemoteBatch | None:
         """A batch that the list does not have: the list may lag, or it is gone."""
         try:
             return self._context.provider.retrieve(record.batch_id)
         except GoneError as error:
-            age_s = self._context.now - (record.submitting_at or job.updated_at)
-            if age_s > FRESH_S:
+            if self._is_still_missing(record.batch_id):
                 self._context.stores.warn(f"job {job.number}: its batch is gone: {error.message}")
                 self._close_without(job, Outcome.AGAIN_LOST, "the provider has no such batch", result)
+            else:
+                result.held.append(f"job {job.number}: its batch is not there: {error.message}")
             return None
 
+    def _is_still_missing(self, what: str) -> bool:
+        """Whether it was missed long ago already: what is fresh, the provider may not know for some time."""
+        return self._context.now - self._context.first_seen(f"{what} is missing") > FRESH_S
+
     def _end(self, job: Job, record: BatchRecord, ended: Sequence[RemoteBatch], result: Attended) -> None:
-        if is_over_queue(ended[0]):
-            limit = queue_limit_of(ended[0]) or max(job.tokens, 2) // 2
-            self._context.learn_queue_limit(job.model, limit)
-        found = collect(self._context, job, record, ended)
+        try:
+            found = collect(self._context, job, record, ended, self._is_still_missing)
+        except GoneError as error:
+            result.held.append(f"job {job.number}: its result is not there: {error.message}")
+            return
         result.ended += 1
         result.texts += len(found.keys)
         result.tokens += found.tokens
         result.usd += self._context.prices(job).cost(Lane.BATCH, found.tokens)
+        if is_over_queue(ended[0]):
+            limit = queue_limit_of(ended[0]) or max(job.tokens, 2) // 2
+            self._context.learn_queue_limit(job.model, limit)
         if is_out_of_money(ended[0]):
             raise OutageError(
                 f"the provider takes no more: {ended[0].errors[0].message or ended[0].errors[0].code}",
@@ -169,12 +226,13 @@ class BatchLane:
         given up, and what it was to bring may be paid twice: that is counted.
         """
         margin_s = self._context.settings.batch_stuck_s
+        cancelled_s = self._context.now - self._context.first_seen(f"{remote.id} is stuck")
         if not record.is_cancelling:
             self._context.stores.warn(
                 f"job {job.number}: its batch is {remote.state} long after its window; it is cancelled"
             )
             self._cancel_remote(record)
-        elif is_stuck(remote, self._context.now, _GIVE_UP_SHARE * margin_s):
+        elif cancelled_s > max(margin_s, CANCELLING_S):
             reason = f"given up: {remote.state} long after its window"
             self._close_without(job, Outcome.AGAIN_STUCK, reason, result)
 
@@ -191,8 +249,18 @@ class BatchLane:
         result.ended += 1
 
     def _cancel_remote(self, record: BatchRecord) -> None:
-        self._context.provider.cancel(record.batch_id)
+        self._ask_to_end(record.batch_id)
         self._ledger.batches.save(replace(record, is_cancelling=True))
+
+    def _ask_to_end(self, batch_id: str) -> None:
+        """One that has ended meanwhile can't be cancelled: the next look sees it."""
+        try:
+            self._context.provider.cancel(batch_id)
+        except (RefusedError, GoneError):
+            return
+        except OutageError as error:
+            if error.status != _CONFLICT:
+                raise
 
     def _end_twins(self, job: Job, twins: Sequence[RemoteBatch]) -> None:
         """A second batch of the same job: an answer was lost, and it was created again too soon."""
@@ -205,7 +273,7 @@ class BatchLane:
                     self._ledger.bookings.add(booking, self._context.now)
                     self._ledger.record_note(note, str(job.number))
             if not twin.is_ended and twin.state != "cancelling":
-                self._context.provider.cancel(twin.id)
+                self._ask_to_end(twin.id)
 
     def _send(self, result: Attended) -> None:
         """What is sealed, oldest first, as far as budget and queue let it."""
@@ -216,5 +284,8 @@ class BatchLane:
             if reason:
                 self._ledger.jobs.explain(job.number, reason)
                 result.held.append(f"job {job.number} ({job.texts} texts): {reason}")
-            else:
-                submit(self._context, job, record)
+                continue
+            submit(self._context, job, record)
+            after = self._ledger.jobs.one(job.number)
+            if after is not None and after.state is not JobState.SUBMITTED and after.reason:
+                result.held.append(f"job {job.number} ({job.texts} texts): {after.reason}")

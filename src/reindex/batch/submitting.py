@@ -20,6 +20,7 @@ from reindex.core.batches import (
     twins_of,
 )
 from reindex.core.jobs import Job, JobState
+from reindex.embedders.openai_errors import REQUEST_TOO_LARGE
 from reindex.errors import GoneError, OutageError, RefusedError
 from reindex.stores.identity_file import make_identity, write_identity
 
@@ -43,13 +44,15 @@ def held_back(context: BatchContext, job: Job) -> str:
 def submit(context: BatchContext, job: Job, record: BatchRecord) -> None:
     """Upload and create. Raises OutageError when the provider can't be used: what is done stays."""
     if record.account != context.provider.account:
-        context.stores.ledger.jobs.explain(job.number, _OTHER_ACCOUNT)
-        return
+        # It was gathered under another: nothing of it is there yet.
+        record = replace(record, account=context.provider.account, file_id="")
+        context.stores.ledger.batches.save(record)
     if not record.file_id:
         uploaded = _upload(context, job, record)
         if uploaded is None:
             return
         record = uploaded
+        job = replace(job, updated_at=context.now)
     ledger = context.stores.ledger
     identity = make_identity(context.stores.data_dir)
     write_identity(context.stores.data_dir, replace(identity, submissions=identity.submissions + 1))
@@ -62,7 +65,7 @@ def submit(context: BatchContext, job: Job, record: BatchRecord) -> None:
 
 
 SUBMISSIONS_NOTE = "batch submissions"
-_OTHER_ACCOUNT = (
+OTHER_ACCOUNT = (
     "it belongs to another server, key or project: put that back, or `reindex jobs cancel` it (what it cost"
     " is then lost)"
 )
@@ -78,7 +81,7 @@ def create(context: BatchContext, job: Job, record: BatchRecord) -> None:
     except GoneError as error:  # the file: not known yet, or gone
         _take_back(context, job, record, forgets_file=_is_old(context, job), reason=error.message)
     except RefusedError as error:
-        _refused(context, job, error.message)
+        _refused(context, job, record, error)
     except OutageError as error:
         if error.may_be_accepted:
             raise  # it may be there: the list will tell
@@ -130,16 +133,31 @@ def _upload(context: BatchContext, job: Job, record: BatchRecord) -> BatchRecord
     try:
         file_id = context.provider.upload(path, f"{identity.store}.{record.tag}.jsonl")
     except RefusedError as error:
-        _refused(context, job, error.message)
+        _refused(context, job, record, error)
         return None
+    except GoneError as error:
+        raise OutageError(
+            error.message,
+            "[embedding.openai] has_batch = false if it has no Batch API; else, is base_url right (/v1)?",
+            is_lasting=True,
+        ) from None
     record = replace(record, file_id=file_id)
-    context.stores.ledger.batches.save(record)
+    ledger = context.stores.ledger
+    with ledger.transaction():
+        ledger.batches.save(record)
+        ledger.jobs.touch(job.number, context.now)
     return record
 
 
-def _refused(context: BatchContext, job: Job, reason: str) -> None:
-    """Nothing was executed, and asking the same again is of no use: each text has one attempt less."""
-    ledger = context.stores.ledger
+def _refused(context: BatchContext, job: Job, record: BatchRecord, error: RefusedError) -> None:
+    """Nothing was executed, and asking the same again is of no use: in smaller parts if it was too large,
+    else with one attempt less for each text.
+    """
+    ledger, reason = context.stores.ledger, error.message
+    if error.code == REQUEST_TOO_LARGE and job.texts > 1:
+        context.learn_file_limit(record.size_bytes)
+        give_up(context, job, f"too large, its texts are planned again in smaller batches: {reason}")
+        return
     with ledger.transaction():
         ledger.attempts.count(
             ledger.jobs.keys(job.number), context.settings.attempts_max, f"the batch was refused: {reason}"
@@ -152,12 +170,14 @@ def _refused(context: BatchContext, job: Job, reason: str) -> None:
 def _take_back(
     context: BatchContext, job: Job, record: BatchRecord, *, forgets_file: bool, reason: str
 ) -> None:
-    """It certainly was not created: it is sealed again, and sent another time."""
+    """It certainly was not created: it is sealed again, and sent another time. When its file was sent is
+    kept.
+    """
     file_id = "" if forgets_file else record.file_id
     ledger = context.stores.ledger
     with ledger.transaction():
         ledger.batches.save(replace(record, submitting_at=None, file_id=file_id))
-        ledger.jobs.change_state(job.number, JobState.PLANNED, context.now, reason)
+        ledger.jobs.change_state(job.number, JobState.PLANNED, job.updated_at, reason)
 
 
 def _is_old(context: BatchContext, job: Job) -> bool:

@@ -115,10 +115,14 @@ def twins_of(record: BatchRecord, listed: Iterable[RemoteBatch]) -> list[RemoteB
     """Every batch that was created for a job, the one to keep first: that which is further on, then the
     elder. More than one means that an answer was lost, and that the batch was created again too soon.
     """
-    found = [
+    return best_first(
         remote for remote in listed if tag_of(remote) == record.tag and remote.input_file_id == record.file_id
-    ]
-    return sorted(found, key=lambda remote: (_progress(remote), remote.created_at, remote.id))
+    )
+
+
+def best_first(twins: Iterable[RemoteBatch]) -> list[RemoteBatch]:
+    """The one to keep, then the others."""
+    return sorted(twins, key=lambda remote: (_progress(remote), remote.created_at, remote.id))
 
 
 def may_create_again(record: BatchRecord, now: float, grace_s: float) -> bool:

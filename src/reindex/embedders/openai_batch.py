@@ -50,27 +50,30 @@ class OpenAIBatches:
         return self._ask(f"sending {name}", call)
 
     def create(self, file_id: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        return self._ask(
-            "creating a batch",
-            lambda client: remote_batch(
-                client.batches.create(
-                    completion_window="24h",
-                    endpoint="/v1/embeddings",
-                    input_file_id=file_id,
-                    metadata=dict(metadata),
-                )
-            ),
-        )
+        def call(client: OpenAI) -> RemoteBatch:
+            made = client.batches.create(
+                completion_window="24h",
+                endpoint="/v1/embeddings",
+                input_file_id=file_id,
+                metadata=dict(metadata),
+            )
+            return remote_batch(made)
+
+        try:
+            return self._ask("creating a batch", call)
+        except RefusedError as error:
+            if file_id not in error.message:
+                raise
+            gone = GoneError(error.message, error.hint)  # it says "bad request" of a file that it lacks
+        raise gone
 
     def listed(self, since: float) -> Iterator[RemoteBatch]:
+        """By whole pages: a clock of ours that is wrong hides none of the latest."""
         after = ""
         while True:
             page = self._ask("listing batches", partial(_page, after=after))
-            for found in page.data:
-                if found.created_at < since:
-                    return
-                yield remote_batch(found)
-            if not page.has_more or not page.data:
+            yield from map(remote_batch, page.data)
+            if not page.has_more or not page.data or page.data[-1].created_at < since:
                 return
             after = page.data[-1].id
 

@@ -47,6 +47,10 @@ class JobRows:
             )
             self._add_keys(number, keys)
 
+    def touch(self, number: int, now: float) -> None:
+        """Something of it has moved on, its state has not."""
+        self._database.execute("UPDATE jobs SET updated_at = ? WHERE number = ?", (now, number))
+
     def explain(self, number: int, reason: str, *, usd: float | None = None) -> None:
         """Why it stands where it does, and what it comes to cost; its state stays."""
         self._database.execute(
