@@ -92,10 +92,12 @@ class Gatherer:
 
     def close(self) -> None:
         """Everything is in the ledger. The job stays open for more."""
-        self._flush()
-        if self._job is not None:
-            self._job.file.close()
-            self._job = None
+        try:
+            self._flush()
+        finally:
+            if self._job is not None:
+                self._job.file.close()
+                self._job = None
 
     def seal(self, reason: str) -> None:
         """The job that grows takes no more."""
