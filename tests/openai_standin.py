@@ -76,6 +76,10 @@ class StandIn(AbstractContextManager):
         self._clients.append(client)
         return client
 
+    def close_with(self, client):
+        """Close it too when this ends."""
+        self._clients.append(client)
+
     # faults and time
 
     def fault(self, route, fault, *, n=1, times=1, where=None):

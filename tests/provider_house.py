@@ -23,6 +23,9 @@ class ProviderHouse(House):
     def __init__(self, folder, openai, **settings):
         super().__init__(folder)
         self.openai = openai
+        self.environment = {"OPENAI_API_KEY": openai.key}
+        self._app = None
+        openai.close_with(self)
         self.settings = replace(
             self.settings,
             embedding=EmbeddingSettings(
@@ -53,13 +56,16 @@ class ProviderHouse(House):
 
     @property
     def app(self):
-        return App(
-            self.settings,
-            self.docs.parent,
-            self.clock,
-            environment={"OPENAI_API_KEY": self.openai.key},
-            parser=self.parser,
+        """Another one each time; the connections of the one before are closed."""
+        self.close()
+        self._app = App(
+            self.settings, self.docs.parent, self.clock, environment=self.environment, parser=self.parser
         )
+        return self._app
+
+    def close(self):
+        if self._app is not None and self._app._provider is not None:
+            self._app._provider.close()
 
     def sync(self, *, accept_deletes=False, is_now=False, wait_s=0.0):
         self.told = Told()

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from reindex.app import App
 from reindex.batch.adopting import may_have_unknown
+from reindex.batch.context import sweep
 from reindex.batch.lane import Attended, BatchLane
-from reindex.batch.sweeping import sweep_local, sweep_uploads
+from reindex.batch.sweeping import sweep_uploads
 from reindex.core.jobs import Lane
 from reindex.errors import ConfigError, ModelError
 from reindex.report import PassReport, Progress
@@ -24,7 +25,8 @@ def attend(app: App, writer: Writer, report: PassReport, *, is_last: bool) -> At
     `is_last`: what has gathered is sealed and sent. An outage is in the report: everything stays, and is
     tried again; so is it where there is no key any more.
     """
-    if not writer.ledger.jobs.open(Lane.BATCH) and not may_have_unknown(writer.stores):
+    sweep(writer.stores)
+    if not is_awaiting(writer):
         return None
     try:
         context = app.batch_context(writer.stores)
@@ -39,6 +41,11 @@ def attend(app: App, writer: Writer, report: PassReport, *, is_last: bool) -> At
     report.outage = attended.outage
     report.chunks.in_flight = writer.ledger.jobs.texts_in_flight()
     return attended
+
+
+def is_awaiting(writer: Writer) -> bool:
+    """Whether anything is with the provider, or may be."""
+    return bool(writer.ledger.jobs.open(Lane.BATCH)) or may_have_unknown(writer.stores)
 
 
 def wait_for_batches(
@@ -57,7 +64,7 @@ def wait_for_batches(
     rest_s = app.settings.embedding.openai.batch_poll_s
     progress.phase("waiting for batches", writer.ledger.jobs.texts_in_flight(), "texts")
     shown = 0
-    while writer.ledger.jobs.open(Lane.BATCH) and time.monotonic() < until and not app.stop():
+    while is_awaiting(writer) and time.monotonic() < until and not app.stop():
         _rest(app, progress, min(rest_s, until - time.monotonic()), meanwhile)
         attended = attend(app, writer, report, is_last=True)
         if attended is None:
@@ -71,9 +78,8 @@ def wait_for_batches(
         rest_s = min(2 * rest_s, longest_rest_s(app, writer))
 
 
-def sweep(app: App, writer: Writer) -> None:
-    """Remove files of batches that nobody needs, here and at the provider, if there ever was a batch."""
-    sweep_local(writer.stores)
+def remove_uploads(app: App, writer: Writer) -> None:
+    """Remove the files at the provider that no batch needs, if there ever was one."""
     if read_identity(writer.data_dir) is None:
         return
     try:

@@ -5,6 +5,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 
 from reindex.app import App
+from reindex.batch.adopting import may_have_unknown
 from reindex.batch.gathering import Gatherer
 from reindex.changes import Changes, find_changes
 from reindex.core.identity import Recipe
@@ -129,7 +130,9 @@ def _run(
         assert writer.generation is not None, "a pass has a generation"
         gatherer = Gatherer(lanes.batch, writer.generation, lanes.sent_dimensions)
         policy = replace(lanes.policy, is_now=context.is_now)
-        route = Router(writer, policy, gatherer, preparer, context.report, context.progress).route
+        router = Router(writer, policy, gatherer, preparer, context.report, context.progress)
+        router.is_blind = may_have_unknown(writer.stores)
+        route = router.route
     pipeline = Pipeline(
         writer,
         preparer,

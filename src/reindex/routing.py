@@ -42,7 +42,9 @@ class _Missing:
 
 @dataclass(slots=True)
 class Router:
-    """One pass over one generation of a provider that has two lanes."""
+    """One pass over one generation of a provider that has two lanes. `is_blind`: there may be batches that
+    the ledger does not know, so that nothing is sent that is not wanted now.
+    """
 
     writer: Writer
     policy: LanePolicy
@@ -50,6 +52,7 @@ class Router:
     preparer: Preparer
     report: PassReport
     progress: Progress
+    is_blind: bool = False
     _held: list[tuple[DocumentName, Update, _Missing]] = field(default_factory=list, init=False)
     _held_keys: set[EmbeddingKey] = field(default_factory=set, init=False)
     _lane: Lane | None = field(default=None, init=False)
@@ -64,6 +67,8 @@ class Router:
             missing = self._missing(document)
             if missing is None:
                 yield name, document
+            elif self.is_blind and not self.policy.is_now:
+                self.report.documents.pending += 1
             elif missing.flying and not self.policy.is_now:
                 self._wait(name, document, missing)
             elif self._lane is Lane.REALTIME:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reindex.app import App
-from reindex.attending import attend, wait_for_batches
+from reindex.attending import attend, is_awaiting, wait_for_batches
 from reindex.changes import Changes
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
@@ -59,7 +59,7 @@ def sync(
         def again() -> None:
             report.go_on_with(sync_with(app, writer, progress))
 
-        if wait_s > 0 and report.chunks.in_flight:
+        if wait_s > 0 and is_awaiting(writer):
             wait_for_batches(app, writer, progress, report, wait_s, again)
         begun = writer.ledger.generations.unfinished()
         if begun is not None and begun != writer.generation:

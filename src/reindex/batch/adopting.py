@@ -4,23 +4,26 @@ Their texts are learned from their own input files at the provider, before anyth
 nothing is sent that is under way already.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from reindex.batch.context import BatchContext
 from reindex.batch.gathering import give_up
 from reindex.batch.submitting import SUBMISSIONS_NOTE
 from reindex.core.batches import BatchRecord, RemoteBatch, adoptable, tag_of
-from reindex.core.canary import CANARY_ID
 from reindex.core.jobs import JobState, Lane
+from reindex.embedders.batch_lines import line_keys
 from reindex.errors import GoneError
 from reindex.model import DAY_S, EmbeddingKey
 from reindex.opening import Stores
-from reindex.stores.identity_file import read_identity
+from reindex.stores.identity_file import make_identity, read_identity
 
 ADOPT_WITHIN_S = 30 * DAY_S  # a provider keeps results for so long
+
+
+LOST_NOTICE = (
+    "the ledger was lost, or is from a backup: nothing is sent before batches that it does not know had time"
+    " to appear in the provider's list"
+)
 
 
 def may_have_unknown(stores: Stores) -> bool:
@@ -29,47 +32,38 @@ def may_have_unknown(stores: Stores) -> bool:
     return identity is not None and int(stores.ledger.note(SUBMISSIONS_NOTE) or 0) < identity.submissions
 
 
-def adopt(context: BatchContext) -> int:
-    """Take them in; returns how many. Costs nothing when the ledger knows of every submission. Raises
-    OutageError.
+def adopt(context: BatchContext) -> bool:
+    """Take them in, as far as the provider lists them. Returns whether these are all: a list that lags may
+    lack one for as long as the grace. Raises OutageError.
     """
-    ledger = context.stores.ledger
-    identity = read_identity(context.stores.data_dir)
-    if identity is None or not may_have_unknown(context.stores):
-        return 0
-    records = ledger.batches.all()
-    unknown = adoptable(
-        context.provider.listed(context.now - ADOPT_WITHIN_S),
-        identity.store,
-        (record.tag for record in records),
-        (record.batch_id for record in records),
-    )
+    ledger, now = context.stores.ledger, context.now
+    identity = make_identity(context.stores.data_dir)
+    unknown = adoptable(context.provider.listed(now - ADOPT_WITHIN_S), identity.store, ledger.batches.all())
+    if unknown:
+        _give_up_unsent(context, {tag_of(remote) for remote in unknown})
     for remote in unknown:
         _take(context, remote)
-    if unknown:
-        _plan_again(context)
+    if 0 <= now - identity.submitted_at < context.settings.batch_grace_s:
+        return False
     ledger.record_note(SUBMISSIONS_NOTE, str(identity.submissions))
-    return len(unknown)
+    return True
 
 
-def _plan_again(context: BatchContext) -> None:
-    """Batches that were gathered before these were known of may carry the same texts. None was sent."""
+def _give_up_unsent(context: BatchContext, tags: set[str]) -> None:
+    """What was gathered in ignorance of them may be with the provider already."""
     for job in context.stores.ledger.jobs.open(Lane.BATCH):
-        if job.state is JobState.PLANNED:
-            give_up(context, job, "batches that were under way were taken in: its texts are planned again")
+        record = context.stores.ledger.batches.one(job.number)
+        if job.state is JobState.PLANNED or (record is not None and record.tag in tags):
+            give_up(context, job, "batches were found that may have its texts: they are planned again")
 
 
 def _take(context: BatchContext, remote: RemoteBatch) -> None:
     """As a job that was sent."""
     ledger, now = context.stores.ledger, context.now
-    path = context.folder() / f"{remote.id}.adopted.jsonl"
-    try:
-        context.provider.download(remote.input_file_id, path)
-    except GoneError:
-        context.stores.warn(f"the batch {remote.id} of this store has no input file any more: it is left")
+    keys = _keys(context, remote)
+    if not keys:
+        context.stores.warn(f"the batch {remote.id} of this store has no file any more that names its texts")
         return
-    keys = list(dict.fromkeys(_keys(path)))
-    path.unlink(missing_ok=True)
     model = remote.metadata.get("model", "")
     newest = ledger.generations.newest()
     context.stores.warn(
@@ -98,9 +92,20 @@ def _take(context: BatchContext, remote: RemoteBatch) -> None:
         ledger.jobs.change_state(number, JobState.SUBMITTED, now, "adopted")
 
 
-def _keys(path: Path) -> Iterator[EmbeddingKey]:
-    with path.open("rb") as file:
-        for line in file:
-            custom_id = json.loads(line)["custom_id"]
-            if custom_id != CANARY_ID:
-                yield EmbeddingKey(bytes.fromhex(custom_id))
+def _keys(context: BatchContext, remote: RemoteBatch) -> list[EmbeddingKey]:
+    """Of its texts: from what was sent, or else from what came back."""
+    found: dict[EmbeddingKey, None] = {}
+    path = context.folder() / f"{remote.id}.adopted.jsonl"
+    for file_id in (remote.input_file_id, remote.output_file_id, remote.error_file_id):
+        if not file_id:
+            continue
+        try:
+            context.provider.download(file_id, path)
+        except GoneError:
+            continue
+        with path.open("rb") as file:
+            found.update(dict.fromkeys(line_keys(file)))
+        path.unlink()
+        if file_id == remote.input_file_id:
+            break
+    return list(found)

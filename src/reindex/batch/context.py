@@ -87,3 +87,14 @@ class BatchContext:
     def learn_queue_limit(self, model: str, tokens: int) -> None:
         """The server said so, or refused so many."""
         self.stores.ledger.record_note(_QUEUE_NOTE + model, str(max(1, tokens)))
+
+
+def sweep(stores: Stores) -> None:
+    """Remove the files of jobs that are over: a run ended before it did."""
+    folder = stores.data_dir / FOLDER
+    if not folder.exists():
+        return
+    kept = {str(job.number) for job in stores.ledger.jobs.open(Lane.BATCH)}
+    for path in folder.iterdir():
+        if path.name.partition(".")[0] not in kept:
+            path.unlink(missing_ok=True)

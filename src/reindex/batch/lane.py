@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from reindex.batch.adopting import adopt
+from reindex.batch.adopting import LOST_NOTICE, adopt, may_have_unknown
 from reindex.batch.collecting import collect
 from reindex.batch.context import BatchContext
 from reindex.batch.gathering import give_up, seal_due
@@ -30,7 +30,8 @@ CANCELLING_S = 3_600.0  # so long at least a cancelled batch may take to end: so
 @dataclass(slots=True)
 class Attended:
     """What a look at the batches came to. `held` says what is not sent, and why; `outage` that the provider
-    could not be used: everything stays as it is, and is tried again.
+    could not be used: everything stays as it is, and is tried again. `ended` are batches, and a search for
+    lost ones: what waited for them can be planned.
     """
 
     ended: int = 0
@@ -60,7 +61,6 @@ class BatchLane:
     def __init__(self, context: BatchContext) -> None:
         self._context = context
         self._ledger = context.stores.ledger
-        self._has_adopted = False
 
     def attend(self, *, is_last: bool) -> Attended:
         """One round. `is_last`: no more texts will come, and what has gathered is sealed.
@@ -70,20 +70,17 @@ class BatchLane:
         seal_due(self._context, is_last=is_last)
         result = Attended()
         try:
-            self.adopt_once()
+            if may_have_unknown(self._context.stores):
+                result.ended += adopt(self._context)
             self._look(result)
-            if not result.is_stopped:
+            if may_have_unknown(self._context.stores):
+                result.held.append(LOST_NOTICE)
+            elif not result.is_stopped:
                 self._send(result)
         except EmbeddingError as error:
             result.meet(error)
-        result.open = len(self._open())
+        result.open = len(self._open()) + may_have_unknown(self._context.stores)
         return result
-
-    def adopt_once(self) -> None:
-        """Before texts are planned: take in batches of this store that the ledger does not know."""
-        if not self._has_adopted:
-            adopt(self._context)
-            self._has_adopted = True
 
     def cancel(self, job: Job) -> None:
         """A person gives it up: what is done by then is taken in, the rest is planned anew. Raises

@@ -55,11 +55,12 @@ def submit(context: BatchContext, job: Job, record: BatchRecord) -> None:
         job = replace(job, updated_at=context.now)
     ledger = context.stores.ledger
     identity = make_identity(context.stores.data_dir)
-    write_identity(context.stores.data_dir, replace(identity, submissions=identity.submissions + 1))
+    identity = replace(identity, submissions=identity.submissions + 1, submitted_at=context.now)
+    write_identity(context.stores.data_dir, identity)
     record = replace(record, submitting_at=context.now, absences=0)
     with ledger.transaction():
         ledger.batches.save(record)
-        ledger.record_note(SUBMISSIONS_NOTE, str(identity.submissions + 1))
+        ledger.record_note(SUBMISSIONS_NOTE, str(identity.submissions))
         ledger.jobs.change_state(job.number, JobState.SUBMITTING, context.now)
     create(context, job, record)
 

@@ -1,25 +1,9 @@
-"""Files that nobody needs any more: of jobs that are over, and uploads that a crash left behind."""
+"""Uploads that a crash left behind, or whose batch is over."""
 
-from reindex.batch.context import FOLDER, BatchContext
+from reindex.batch.context import BatchContext
 from reindex.core.jobs import Lane
 from reindex.errors import EmbeddingError
-from reindex.opening import Stores
 from reindex.stores.identity_file import read_identity
-
-FOLDER_FILES = "*.jsonl*"
-
-
-def sweep_local(stores: Stores) -> int:
-    """Input and output files of jobs that are not open; how many were removed."""
-    numbers = {str(job.number) for job in stores.ledger.jobs.open(Lane.BATCH)}
-    doomed = [
-        path
-        for path in (stores.data_dir / FOLDER).glob(FOLDER_FILES)
-        if path.name.partition(".")[0] not in numbers
-    ]
-    for path in doomed:
-        path.unlink(missing_ok=True)
-    return len(doomed)
 
 
 def sweep_uploads(context: BatchContext) -> int:

@@ -78,13 +78,13 @@ def gc(
     """
 
     def direct(app: App, progress: Progress) -> Outcome:
-        from reindex.attending import sweep
+        from reindex.attending import remove_uploads
         from reindex.maintenance import collect_garbage
         from reindex.outcomes import gc_outcome
 
         with app.writer("gc", progress.warn) as writer:
             progress.phase("collecting garbage", 0, "steps")
-            sweep(app, writer)
+            remove_uploads(app, writer)
             return gc_outcome(collect_garbage(writer, app.settings))
 
     place = open_place(config, data_dir, json_output=json_output, quiet=quiet)

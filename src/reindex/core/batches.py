@@ -156,15 +156,19 @@ def is_out_of_money(remote: RemoteBatch) -> bool:
     )
 
 
-def adoptable(
-    listed: Iterable[RemoteBatch], store: str, known_tags: Iterable[str], known_ids: Iterable[str]
-) -> list[RemoteBatch]:
-    """Batches of this store that the ledger does not know: it was lost, or is from a backup."""
-    tags, ids = set(known_tags), set(known_ids)
+def adoptable(listed: Iterable[RemoteBatch], store: str, records: Iterable[BatchRecord]) -> list[RemoteBatch]:
+    """Batches of this store that the ledger does not know: it was lost, or is from a backup. (A backup may
+    know their job as one that was not sent yet, or sent with another file.)
+    """
+    sent = [record for record in records if record.batch_id or record.submitting_at is not None]
+    tags = {record.tag for record in sent if record.batch_id}
+    files = {(record.tag, record.file_id) for record in sent}
     return [
         remote
         for remote in listed
-        if store_of(remote) == store and tag_of(remote) not in tags and remote.id not in ids
+        if store_of(remote) == store
+        and tag_of(remote) not in tags
+        and (tag_of(remote), remote.input_file_id) not in files
     ]
 
 

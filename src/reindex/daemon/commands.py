@@ -108,13 +108,13 @@ def _drop(app: App, task: Task, progress: Progress) -> Outcome:
 
 
 def _gc(app: App, task: Task, progress: Progress) -> Outcome:
-    from reindex.attending import sweep
+    from reindex.attending import remove_uploads
     from reindex.maintenance import collect_garbage
 
     del task
     with app.writer("gc", progress.warn) as writer:
         progress.phase("collecting garbage", 0, "steps")
-        sweep(app, writer)
+        remove_uploads(app, writer)
         return gc_outcome(collect_garbage(writer, app.settings))
 
 

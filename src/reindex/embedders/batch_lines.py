@@ -82,6 +82,17 @@ def read_groups(lines: Iterable[bytes], expected: Expected) -> Iterator[LineGrou
     yield _finished(group, rows, expected)
 
 
+def line_keys(lines: Iterable[bytes]) -> Iterator[EmbeddingKey]:
+    """What the lines of any file of a batch are about, torn ones left out."""
+    for line in lines:
+        try:
+            key = _key_of(json.loads(_cut_out(line)[1])["custom_id"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        if key is not None:
+            yield key
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """A line with a vector that is not verified yet: float32, little endian."""

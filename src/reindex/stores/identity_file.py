@@ -4,7 +4,7 @@ is lost.
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reindex.errors import StoreError
@@ -16,11 +16,12 @@ FILE = "store.json"
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
     """`submissions` counts batches that were ever about to be created: a ledger that knows of fewer was lost,
-    or is from a backup.
+    or is from a backup. `submitted_at` is when the last of them was: a list that lags may not have it yet.
     """
 
     store: str
     submissions: int = 0
+    submitted_at: float = 0.0
 
 
 def read_identity(data_dir: Path) -> StoreIdentity | None:
@@ -28,7 +29,9 @@ def read_identity(data_dir: Path) -> StoreIdentity | None:
     path = data_dir / FILE
     try:
         value = json.loads(path.read_bytes())
-        return StoreIdentity(str(value["store"]), int(value["submissions"]))
+        return StoreIdentity(
+            str(value["store"]), int(value["submissions"]), float(value.get("submitted_at", 0.0))
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -50,5 +53,4 @@ def make_identity(data_dir: Path) -> StoreIdentity:
 
 def write_identity(data_dir: Path, identity: StoreIdentity) -> None:
     """Replace the file, durably."""
-    value = {"store": identity.store, "submissions": identity.submissions}
-    replace_file(data_dir / FILE, json.dumps(value).encode())
+    replace_file(data_dir / FILE, json.dumps(asdict(identity)).encode())
