@@ -146,6 +146,8 @@ class ProviderHouse(House):
     def check_vectors(self):
         """Every row has the vector that its text has."""
         chunks = list(self.snapshot().chunks())
+        if not chunks:
+            return
         embedder = self.openai.service.embedder
         wanted = embedder.vectors(MODEL, [chunk.text for chunk in chunks], DIMENSIONS)
         for chunk, vector in zip(chunks, wanted, strict=True):

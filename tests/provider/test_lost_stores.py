@@ -1,5 +1,5 @@
 """What a store loses while its batches are under way: the ledger, or what it learned since a copy was made,
-the cache, an input file; and what else may stand between a batch and its end: another process, another key.
+the cache, an input file; and what else may stand between a batch and its end: a process, another key.
 """
 
 import subprocess
