@@ -24,7 +24,7 @@ class ProviderHouse(House):
         super().__init__(folder)
         self.openai = openai
         self.environment = {"OPENAI_API_KEY": openai.key}
-        self._app = None
+        self._apps = []
         openai.close_with(self)
         self.settings = replace(
             self.settings,
@@ -56,16 +56,19 @@ class ProviderHouse(House):
 
     @property
     def app(self):
-        """Another one each time; the connections of the one before are closed."""
-        self.close()
-        self._app = App(
+        """Another one each time, as a command has it."""
+        made = App(
             self.settings, self.docs.parent, self.clock, environment=self.environment, parser=self.parser
         )
-        return self._app
+        self._apps.append(made)
+        return made
 
     def close(self):
-        if self._app is not None and self._app._provider is not None:
-            self._app._provider.close()
+        """The connections of all of them."""
+        for app in self._apps:
+            if app._provider is not None:
+                app._provider.close()
+        self._apps.clear()
 
     def sync(self, *, accept_deletes=False, is_now=False, wait_s=0.0):
         self.told = Told()

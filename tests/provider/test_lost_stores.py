@@ -176,23 +176,6 @@ def test_a_torn_input_file_is_gathered_again(house, openai, damage):
     check(house, batches=1)
 
 
-def test_another_key_leaves_what_is_under_way_alone_and_its_own_takes_it_in(house, openai):
-    house.sync()
-    house.environment["OPENAI_PROJECT_ID"] = "proj_other"
-    report = house.sync()
-    assert report.documents.pending == 3
-    assert any("belongs to another" in notice for notice in report.notices), report.notices
-    assert openai.requests()["batches.create"] == 1
-    house.write("new.md", "# New\n\nof the other project\n")
-    house.sync()
-    assert openai.requests()["batches.create"] == 2
-    openai.finish_all()
-    assert house.sync().documents.pending == 3
-    del house.environment["OPENAI_PROJECT_ID"]
-    settle(house)
-    check(house, batches=2)
-
-
 def test_two_processes_at_once_send_one_batch(house, openai, tmp_path):
     (tmp_path / "config.toml").write_text(
         f'data_dir = "index"\n[[sources]]\nname = "docs"\npath = "docs"\n[chunking]\nmax_tokens = 32\n'
