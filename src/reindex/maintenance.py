@@ -6,10 +6,11 @@ from pathlib import Path
 
 from reindex.core.generations import TABLE_STATES, Generation, GenerationState
 from reindex.core.identity import unpack_keys
-from reindex.core.jobs import OPEN_STATES, JobState, Lane
+from reindex.core.jobs import OPEN_STATES, Job, JobState, Lane
 from reindex.model import EmbeddingKey
 from reindex.recovery import recover_beside
 from reindex.settings import Settings
+from reindex.stores.booking_rows import Booking, Outcome
 from reindex.stores.index import PRUNE_MARGIN_S
 from reindex.stores.manifests import (
     prunable_versions,
@@ -25,6 +26,7 @@ VERSIONS_MIN = (
     8  # or this many, where much of the disk is theirs: after a first load and its compaction, half
 )
 GARBAGE_MIN_BYTES = 100 << 20
+REQUEST_TEXTS_MAX = 2_048  # that one real-time request can carry
 JOBS_KEPT_S = 30 * 86_400.0
 _ROWS_OF_SETTING = 50_000  # up to here `optimize_small_fragments` is what it says
 
@@ -107,11 +109,23 @@ def tidy_jobs(writer: Writer) -> None:
     the history.
     """
     jobs = writer.ledger.jobs
+    for job in jobs.open(Lane.REALTIME):
+        _count_unanswered(writer, job)
     for job in [*jobs.open(Lane.LOCAL), *jobs.open(Lane.REALTIME)]:
         writer.ledger.jobs.change_state(
             job.number, JobState.CANCELLED, writer.clock.now(), "the run that made it was interrupted"
         )
     writer.ledger.jobs.forget_done(writer.clock.now() - JOBS_KEPT_S)
+
+
+def _count_unanswered(writer: Writer, job: Job) -> None:
+    """A killed run may have been sent one answer more than it could keep: those texts may be paid twice."""
+    keys = writer.ledger.jobs.keys(job.number)
+    missing = len(keys) - len(writer.cache.present(keys))
+    if missing:
+        texts = min(missing, REQUEST_TEXTS_MAX)
+        booking = Booking(Lane.REALTIME, job.model, Outcome.AGAIN_LOST, texts)
+        writer.ledger.bookings.add(booking, writer.clock.now())
 
 
 def folder_bytes(folder: Path) -> int:
