@@ -22,6 +22,7 @@ from reindex.dev_openai.faults import (
 from reindex.dev_openai.vectors import Vector
 
 _DIGITS = 10  # 21 KB for 1,536 floats, as the real one's
+_ANOTHER, _YET_ANOTHER = "text-embedding-3-large", "text-embedding-3-small"
 _NOT_BASE64 = "@@@ this is not base64 @@@"
 
 
@@ -41,7 +42,7 @@ def spoil(item: Item, kind: WrongVector, other: Vector) -> Item:
         case WrongVector.BAD_BASE64:
             return Item(_NOT_BASE64, item.model)
         case WrongVector.OTHER_MODEL:
-            return Item(item.vector, f"not-{item.model}")
+            return Item(item.vector, _ANOTHER if item.model != _ANOTHER else _YET_ANOTHER)
         case WrongVector.SHIFTED | WrongVector.SWAPPED:
             return Item(other, item.model)
         case _:

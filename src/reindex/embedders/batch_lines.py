@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from reindex.core.canary import CANARY_ID
+from reindex.embedders.openai_answer import check_model
 from reindex.errors import EmbeddingError
 from reindex.model import EmbeddingKey
 from reindex.vectors import Vector, Vectors, normalised
@@ -53,6 +54,7 @@ class LineGroup:
     failed: dict[EmbeddingKey, str] = field(default_factory=dict)
     skipped: set[EmbeddingKey] = field(default_factory=set)
     wrong: dict[EmbeddingKey, str] = field(default_factory=dict)
+    wrong_tokens: int = 0
     unknown: int = 0  # lines that nobody asked for
     torn: int = 0  # lines that can't be read
     canary: Vector | None = None
@@ -115,12 +117,17 @@ def _take(line: bytes, group: LineGroup, rows: list[_Answer], expected: Expected
     if status != 200 or not isinstance(body, dict) or value.get("error"):
         if key is not None:
             _take_failure(key, status, value, body, group)
+        else:
+            group.unknown += custom_id != CANARY_ID
         return
     try:
         rows.append(_answer(custom_id, body, encoded, expected))
     except (EmbeddingError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         if key is not None:
             group.wrong[key] = f"an answer that can't be believed: {error}"
+            group.wrong_tokens += _tokens_of(body)
+        else:
+            group.unknown += custom_id != CANARY_ID
 
 
 def _cut_out(line: bytes) -> tuple[bytes | None, bytes]:
@@ -142,7 +149,8 @@ def _cut_out(line: bytes) -> tuple[bytes | None, bytes]:
 
 def _answer(custom_id: str, body: dict[str, Any], encoded: bytes | None, expected: Expected) -> _Answer:
     """Raises ValueError and its like for what is no answer to one text."""
-    check_model(str(body.get("model") or expected.model), expected.model)
+    if (answered := body.get("model")) != expected.model:
+        check_model(answered, expected.model)
     (item,) = body["data"]
     found = item["embedding"]
     if encoded is not None and found == "":
@@ -154,20 +162,14 @@ def _answer(custom_id: str, body: dict[str, Any], encoded: bytes | None, expecte
     width = 4 * expected.dimensions
     if len(content) != width and not (expected.cuts and len(content) > width and len(content) % 4 == 0):
         raise ValueError(f"a vector of {len(content) / 4:g} dimensions, not {expected.dimensions}")
-    usage = body.get("usage") or {}
-    return _Answer(custom_id, content[:width], int(usage.get("total_tokens") or 0))
+    return _Answer(custom_id, content[:width], _tokens_of(body))
 
 
-def check_model(answered: str, asked: str) -> None:
-    """Raise EmbeddingError when a server says that it answered by another model.
-
-    Compatible servers say it in many ways ("openai/NAME", "NAME-v2"): one name inside the other will do, but
-    not one of OpenAI's models for another.
-    """
-    ours, theirs = asked.lower(), answered.lower()
-    if ours in theirs or theirs in ours or ours.rpartition("/")[2] in theirs:
-        return
-    raise EmbeddingError(f"the answer is by the model {answered!r}, not {asked!r}")
+def _tokens_of(body: dict[str, Any]) -> int:
+    """That were billed for a line; 0 where nothing is said."""
+    usage = body.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
+    return tokens if isinstance(tokens, int) else 0
 
 
 def _finished(group: LineGroup, rows: list[_Answer], expected: Expected) -> LineGroup:
@@ -194,8 +196,17 @@ def _finished(group: LineGroup, rows: list[_Answer], expected: Expected) -> Line
             group.tokens.append(row.tokens)
         else:
             group.wrong[key] = f"a vector of length {norms[position]:g}"
+            group.wrong_tokens += row.tokens
     group.vectors = normalised(matrix[kept])
     return group
+
+
+def key_of_line(line: bytes) -> EmbeddingKey | None:
+    """The embedding key that a line of an input file is about; None for the canary and what is no line."""
+    try:
+        return _key_of(json.loads(line)["custom_id"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _key_of(custom_id: object) -> EmbeddingKey | None:

@@ -96,12 +96,15 @@ class OpenAIBatches:
             with streamed.content(file_id, timeout=self._connection.settings.timeout_s) as response:
                 return _store(response.iter_bytes(_PIECE_BYTES), part, until)
 
-        written = self._ask(doing, call)
-        if size_bytes is not None and written != size_bytes:
-            raise OutageError(
-                f"{file_id} came cut off: {written:,} of {size_bytes:,} bytes", "It is fetched again."
-            )
-        part.replace(destination)
+        try:
+            written = self._ask(doing, call)
+            if size_bytes is not None and written != size_bytes:
+                raise OutageError(
+                    f"{file_id} came cut off: {written:,} of {size_bytes:,} bytes", "It is fetched again."
+                )
+            part.replace(destination)
+        finally:
+            part.unlink(missing_ok=True)
 
     def uploaded(self, prefix: str) -> Iterator[str]:
         def call(client: OpenAI) -> list[str]:
