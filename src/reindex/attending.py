@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from reindex.app import App
 from reindex.batch.adopting import may_have_unknown
 from reindex.batch.context import sweep
 from reindex.batch.lane import Attended, BatchLane
 from reindex.batch.sweeping import sweep_uploads
+from reindex.batch.unhurried import Unhurried
 from reindex.core.jobs import Lane
 from reindex.errors import ConfigError, ModelError
 from reindex.report import PassReport, Progress
@@ -19,10 +21,18 @@ _OLD_S = 7_200.0
 _STEP_S = 0.2
 
 
-def attend(app: App, writer: Writer, report: PassReport, *, is_last: bool) -> Attended | None:
+def attend(
+    app: App,
+    writer: Writer,
+    report: PassReport,
+    *,
+    is_last: bool,
+    meanwhile: Callable[[], None] | None = None,
+) -> Attended | None:
     """One round with the provider, told in the report; None where nothing was ever sent by batch.
 
-    `is_last`: what has gathered is sealed and sent. An outage is in the report: everything stays, and is
+    `is_last`: what has gathered is sealed and sent. `meanwhile` is called while the provider is waited for,
+    and may run a pass. An outage is in the report: everything stays, and is
     tried again; so is it where there is no key any more.
     """
     sweep(writer.stores)
@@ -30,6 +40,9 @@ def attend(app: App, writer: Writer, report: PassReport, *, is_last: bool) -> At
         return None
     try:
         context = app.batch_context(writer.stores)
+        if meanwhile is not None:
+            provider = Unhurried(context.provider, meanwhile)
+            context = replace(context, provider=provider, meanwhile=meanwhile)
     except (ConfigError, ModelError) as error:
         report.notices.append(f"batches that are under way are not looked after: {error.message}")
         return None
@@ -55,7 +68,7 @@ def wait_for_batches(
     report: PassReport,
     wait_s: float,
     again: Callable[[], object],
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
     """Look after them until none is open, or so much time is over. `again` is called when some have ended,
     `meanwhile` all the time.
@@ -66,7 +79,7 @@ def wait_for_batches(
     shown = 0
     while is_awaiting(writer) and time.monotonic() < until and not app.stop():
         _rest(app, progress, min(rest_s, until - time.monotonic()), meanwhile)
-        attended = attend(app, writer, report, is_last=True)
+        attended = attend(app, writer, report, is_last=True, meanwhile=meanwhile)
         if attended is None:
             return
         done = _completed(writer)
@@ -96,12 +109,13 @@ def longest_rest_s(app: App, writer: Writer) -> float:
     return max(POLL_MAX_S * (10 if is_old else 1), app.settings.embedding.openai.batch_poll_s)
 
 
-def _rest(app: App, progress: Progress, rest_s: float, meanwhile: Callable[[], None]) -> None:
+def _rest(app: App, progress: Progress, rest_s: float, meanwhile: Callable[[], None] | None) -> None:
     """In steps, so that whoever wants an end of it gets one."""
     end = time.monotonic() + rest_s
     while (left := end - time.monotonic()) > 0 and not app.stop():
         progress.advance(0)
-        meanwhile()
+        if meanwhile is not None:
+            meanwhile()
         time.sleep(min(_STEP_S, left))
 
 

@@ -157,11 +157,11 @@ def bring_up(
     before, number = live.generation.number, beside.generation.number
     with closing(Building(app, live, beside, progress)) as building:
         work = building.report
-        attend(app, live, work, is_last=False)
+        fresh = building.keep_live_fresh
+        attend(app, live, work, is_last=False, meanwhile=fresh)
         observation = building.catch_up()
         if building.waiting:
-            attend(app, live, work, is_last=True)
-            fresh = building.keep_live_fresh
+            attend(app, live, work, is_last=True, meanwhile=fresh)
             wait_for_batches(app, live, progress, work, wait_s, building.catch_up, fresh)
             observation = building.catch_up()
         if building.waiting:

@@ -9,6 +9,7 @@ from openai_standin import StandIn
 from provider_house import ProviderHouse, prose
 from reindex.core.jobs import JobState
 from reindex.daemon.commands import Commands
+from reindex.dev_openai.faults import Slow
 from reindex.dev_openai.refusals import Refusal
 from reindex.settings import DaemonSettings
 from reindex.status import recorded_status
@@ -151,4 +152,20 @@ def test_two_providers_one_store(tmp_path, openai):
         house.with_openai(base_url=openai.base_url)
     openai.release()
     house.settle()
+    house.check_paid_once()
+
+
+def test_a_saved_file_waits_for_no_slow_download(house, openai):
+    fill(house)
+    openai.options.hold.add("in_progress")
+    with keep(house) as kept:
+        kept.until(lambda: [job.state for job in house.jobs()] == ["submitted"])
+        slow = openai.fault("files.content", Slow(2_000))
+        openai.release()
+        kept.until(lambda: slow.met == 1)
+        house.write("urgent.md", "# Urgent\n\nzebras cross the road\n")
+        kept.until(lambda: house.published() is not None and house.found("zebras") == ["urgent.md"])
+        assert house.jobs()[0].state == "submitted"
+        kept.until(lambda: house.jobs()[0].state == "done")
+        kept.until_equal()
     house.check_paid_once()

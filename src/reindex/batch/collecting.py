@@ -120,6 +120,7 @@ def _read_file(
             group.keys = []
         torn += group.torn
         _take_group(context, job, group, wanted, found)
+        context.meanwhile()
     return torn
 
 

@@ -19,12 +19,15 @@ _FILE_NOTE = "batch file limit of "
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
-    """Stores that are open for writing, the server, and the limits that hold. `prices_of` takes a model."""
+    """Stores that are open for writing, the server, and the limits that hold. `prices_of` takes a model;
+    `meanwhile` is called now and then where something takes long: other work may be done in it.
+    """
 
     stores: Stores
     provider: BatchProvider
     settings: OpenAISettings
     prices_of: Callable[[str], Prices]
+    meanwhile: Callable[[], None] = lambda: None
 
     @property
     def now(self) -> float:

@@ -3,11 +3,12 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 
 from reindex.app import App
 from reindex.attending import attend, longest_rest_s
 from reindex.core.jobs import Lane
-from reindex.errors import ReindexError
+from reindex.errors import DiskError
 from reindex.report import PassReport
 from reindex.writer import Writer
 
@@ -31,17 +32,18 @@ class BatchRounds:
         if self.next_at == math.inf and writer.ledger.jobs.open(Lane.BATCH):
             self.next_at = 0.0
 
-    def attend(self, app: App, writer: Writer) -> int:
-        """One round; how many batches have ended. Trouble with the provider is told, and no reason to stop
-        indexing what needs no provider.
+    def attend(self, app: App, writer: Writer, meanwhile: Callable[[], None]) -> int:
+        """One round, with `meanwhile` called all the time; how many batches have ended. Trouble with the
+        provider, or a full disk, is told, and no reason to stop indexing what needs neither. Raises other
+        StoreErrors.
         """
         ended = 0
         trouble = ""
         poll_s = app.settings.embedding.openai.batch_poll_s
         try:
             report = PassReport()
-            attended = attend(app, writer, report, is_last=False)
-        except ReindexError as error:
+            attended = attend(app, writer, report, is_last=False, meanwhile=meanwhile)
+        except DiskError as error:
             trouble = error.message
             attended = None
             self._rest(longest_rest_s(app, writer))

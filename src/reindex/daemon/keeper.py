@@ -113,7 +113,7 @@ class Keeper:
         if not self._is_working or self._are_stores_doubtful:
             return
         if self._batches.is_due:
-            self._attend(app)
+            self._attend(app, watcher)
         oldest_s = watcher.oldest_s()
         places = self._due(app, watcher)
         if places is None or places:
@@ -196,10 +196,21 @@ class Keeper:
             watcher.hint(name.source, name.path, is_complete=False)
         self._succeeded(report, time.monotonic() - started)
 
-    def _attend(self, app: App) -> None:
-        """A look at the batches. What one of them brought is taken in by the pass that follows."""
+    def _attend(self, app: App, watcher: Watcher) -> None:
+        """A look at the batches, beside which saved files have their passes. What a batch brought is taken in
+        by the pass that follows.
+        """
+
+        def meanwhile() -> None:
+            self._listen(watcher)
+            self._take_at_once()
+            if self._is_stopping.is_set():
+                raise Stopping
+            if self._is_working and self._condition.is_ready and watcher.has_saves_due:
+                self._pass(app, watcher, dict(watcher.take()))
+
         with self._open_writer(app) as writer:
-            ended = self._batches.attend(app, writer)
+            ended = self._batches.attend(app, writer, meanwhile)
             self._condition.provider = self._batches.trouble
             if not ended:
                 return
