@@ -81,7 +81,6 @@ def rebuild(app: App, progress: Progress, options: RebuildOptions) -> RebuildRep
         report = None if live.is_live else _first_load(app, live, recipe, progress, options.wait_s)
         if report is None or _recipe_of(live).fingerprint != recipe.fingerprint:
             beside = _begin(live, recipe, options, progress)
-            _remember_wish(beside, options)
             report = bring_up(
                 app,
                 live,
@@ -110,22 +109,25 @@ def go_on(app: App, progress: Progress) -> RebuildReport | None:
         recover_beside(beside)
         if beside.generation is None:
             return None
-        promotes = live.ledger.note(_wish(begun.number)) != _NO
+        promotes = live.ledger.note(_wish(begun.number)) != _KEEP
         return bring_up(app, live, beside, progress, probes_of(app), by="rebuild", promotes=promotes)
 
 
 def _wish(generation: int) -> str:
-    return f"promotion of generation {generation}"
+    """The note that it waits for batches, and what is to become of it then."""
+    return f"generation {generation} waits"
 
 
-_NO = "no"
+_PROMOTE, _KEEP = "promote", "keep"
 
 
-def _remember_wish(beside: Writer, options: RebuildOptions) -> None:
-    """For whoever goes on with it."""
-    assert beside.generation is not None, "it is open"
-    wish = "yes" if options.promotes else _NO
-    beside.ledger.record_note(_wish(beside.generation.number), wish)
+def is_due(live: Writer) -> int | None:
+    """The generation that waited for batches, and has all of them now; None where there is none."""
+    begun = live.ledger.generations.unfinished()
+    if begun is None or not live.is_live or begun.state is not GenerationState.BUILDING:
+        return None
+    is_asked = live.ledger.note(_wish(begun.number)) is not None
+    return begun.number if is_asked and not live.ledger.waits.of(begun.number) else None
 
 
 def abandon(app: App, progress: Progress) -> int | None:
@@ -165,6 +167,7 @@ def bring_up(
             wait_for_batches(app, live, progress, work, wait_s, building.catch_up, fresh)
             observation = building.catch_up()
         if building.waiting:
+            live.ledger.record_note(_wish(number), _PROMOTE if promotes else _KEEP)
             complete(beside, work)
             return RebuildReport(before, number, promoted=False, gate=None, work=work)
         building.finish_indices()

@@ -169,3 +169,17 @@ def test_a_saved_file_waits_for_no_slow_download(house, openai):
         kept.until(lambda: house.jobs()[0].state == "done")
         kept.until_equal()
     house.check_paid_once()
+
+
+def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai):
+    fill(house)
+    house.settle()
+    openai.options.hold.add("in_progress")
+    assert house.rebuild(model=LARGE).work.chunks.in_flight > 0
+    openai.release()
+    openai.finish_all()
+    house.sync()
+    assert not house.open_jobs()
+    with keep(house) as kept:
+        kept.until(lambda: house.published().recipe.model == LARGE)
+    assert house.verify().ok

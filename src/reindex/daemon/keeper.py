@@ -18,6 +18,7 @@ from reindex.daemon.retries import RETRY_S, retry_times
 from reindex.daemon.underway import Overtaken, Stopping, Underway
 from reindex.errors import LockedError, OutageError, ReindexError, StoreError
 from reindex.model import WHOLE, DocumentName, Places, outermost
+from reindex.rebuilding import is_due
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
 from reindex.syncing import Look, sync_with
@@ -59,6 +60,7 @@ class Keeper:
         self._backoff_s = BACKOFF_S[0]
         self._retries: dict[DocumentName, float] = {}
         self._batches = BatchRounds()
+        self._gone_on: int | None = None  # the generation that was gone on with, after its batches
 
     def stop(self) -> None:
         """End soon, from any thread: after the batch, or the step, that is under way."""
@@ -212,11 +214,11 @@ class Keeper:
         with self._open_writer(app) as writer:
             ended = self._batches.attend(app, writer, meanwhile)
             self._condition.provider = self._batches.trouble
-            if not ended:
-                return
-            self._is_everything_due = True
-            begun = writer.ledger.generations.unfinished()
-            if begun is not None and not writer.ledger.waits.of(begun.number) and writer.is_live:
+            if ended:
+                self._is_everything_due, self._gone_on = True, None
+            due = is_due(writer)
+            if due is not None and due != self._gone_on:
+                self._gone_on = due
                 self._tasks.submit("rebuild", {"go_on": True})
 
     def _succeeded(self, report: PassReport, took_s: float) -> None:
