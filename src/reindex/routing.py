@@ -121,7 +121,7 @@ class Router:
             jobs = set(missing.flying.values())
             wait = Wait(layout.name, layout.revision, layout.parser, max(jobs), self.writer.clock.now())
             assert self.writer.generation is not None, "a pass has a generation"
-            self.writer.ledger.waits.record(self.writer.generation.number, wait, jobs)
+            self.writer.ledger.waits.record(self.writer.generation.number, [(wait, jobs)])
         else:
             flying = self.gatherer.in_flight(list(missing.new)) | missing.flying
             texts = self._texts(update, missing.new - flying.keys())

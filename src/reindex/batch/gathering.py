@@ -168,8 +168,7 @@ class Gatherer:
                 ledger.jobs.grow(job.number, job.keys, job.new_tokens, usd, now)
                 job.record = replace(job.record, size_bytes=job.file.tell())
                 ledger.batches.save(job.record)
-            for wait, jobs in self._waits:
-                ledger.waits.record(self._generation.number, wait, jobs)
+            ledger.waits.record(self._generation.number, self._waits)
         if job is not None:
             job.keys, job.new_tokens = [], 0
         self._waits, self._unflushed = [], {}

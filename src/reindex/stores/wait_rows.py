@@ -46,15 +46,17 @@ class WaitRows:
         """Whether any document waits."""
         return self._database.one("SELECT 1 FROM waits LIMIT 1") is not None
 
-    def record(self, generation: int, wait: Wait, jobs: Iterable[int]) -> None:
-        """The document waits for all of these jobs, and for no other any more."""
+    def record(self, generation: int, waits: Iterable[tuple[Wait, Iterable[int]]]) -> None:
+        """Each document waits for all of its jobs, and for no other any more."""
+        found = {wait.name: (wait, jobs) for wait, jobs in waits}
         with self._database.transaction():
-            self.forget(generation, [wait.name])
+            self.forget(generation, found)
             self._database.execute_many(
                 "INSERT INTO waits (generation, source, path, job, revision, parser, since)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     (generation, *name_key(wait.name), job, wait.revision, wait.parser, wait.since)
+                    for wait, jobs in found.values()
                     for job in jobs
                 ),
             )
