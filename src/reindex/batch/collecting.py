@@ -23,6 +23,7 @@ from reindex.embedders.batch_lines import Expected, LineGroup, key_of_line, read
 from reindex.errors import DiskError, GoneError
 from reindex.model import EmbeddingKey
 
+_BLOCK_BYTES = 1 << 18
 _CANARY_MARK = f'"{CANARY_ID}"'.encode()
 
 
@@ -134,12 +135,20 @@ def _groups(path: Path, expected: Expected) -> Iterator[LineGroup]:
 
 def _canary_fault(context: BatchContext, job: Job, expected: Expected, path: Path) -> str:
     """Why nothing in a result file can be believed; "" if its canary sings as ever, or is not in it."""
-    with path.open("rb", buffering=1 << 20) as file:
-        lines = [line for line in file if _CANARY_MARK in line]
-    for group in read_groups(lines, expected):
+    for group in read_groups(_lines_with(path, _CANARY_MARK), expected):
         if group.canary is not None:
             return canary_fault(context.stores, job.model, group.canary)
     return ""
+
+
+def _lines_with(path: Path, mark: bytes) -> list[bytes]:
+    """The lines of a file that have this in them. The others are never made."""
+    found: list[bytes] = []
+    with path.open("rb", buffering=_BLOCK_BYTES) as file:
+        while block := file.read(_BLOCK_BYTES) + file.readline():
+            if mark in block:
+                found += [line for line in block.split(b"\n") if mark in line]
+    return found
 
 
 def _take_group(

@@ -1,7 +1,7 @@
 """Lines of a batch: what is sent, and what comes back, each line verified before its vector is believed.
 
-An output line is some 8 KB, nearly all of it one vector in base64. It is cut out of the line before the rest
-is parsed: to parse JSON costs several times as much as to decode the vector.
+An output line is some 8 KB, nearly all of it one vector in base64. One that is as it should be is read in one
+go by the library that the SDK reads its answers with; all others are looked at piece by piece.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic_core import SchemaValidator, core_schema
 
 from reindex.core.canary import CANARY_ID
 from reindex.embedders.openai_answer import check_model
 from reindex.errors import EmbeddingError
 from reindex.model import EmbeddingKey
-from reindex.vectors import Vector, Vectors, normalised
+from reindex.vectors import Vector, Vectors, from_bytes, lengths, normalised
 
 NORM_TOLERANCE = 1e-2
-_GROUP_LINES = 1_000
+_GROUP_BYTES = 16_000_000  # of vectors that are verified and filed together
+_GROUP_LINES = 4_000
 _KEY_DIGITS = 64
 _PASSING = frozenset({401, 403, 404, 408, 409, 425, 429})  # 4xx that are not the text's fault
 _NOT_EXECUTED = frozenset({"batch_expired", "batch_cancelled"})
-_MARK = b'"embedding":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ def input_line(custom_id: str, text: str, model: str, dimensions: int | None, *,
 
 def read_groups(lines: Iterable[bytes], expected: Expected) -> Iterator[LineGroup]:
     """Everything that output and error lines say, some lines at a time."""
+    most = max(1, min(_GROUP_LINES, _GROUP_BYTES // (4 * expected.dimensions)))
     group = LineGroup()
     rows: list[_Answer] = []
     for count, line in enumerate(lines, start=1):
         _take(line, group, rows, expected)
-        if count % _GROUP_LINES == 0:
+        if count % most == 0:
             yield _finished(group, rows, expected)
             group, rows = LineGroup(), []
     yield _finished(group, rows, expected)
@@ -88,7 +90,7 @@ def line_keys(lines: Iterable[bytes]) -> Iterator[EmbeddingKey]:
     """What the lines of any file of a batch are about, torn ones left out."""
     for line in lines:
         try:
-            key = _key_of(json.loads(_cut_out(line)[1])["custom_id"])
+            key = _key_of(json.loads(line)["custom_id"])
         except (ValueError, TypeError, KeyError):
             continue
         if key is not None:
@@ -105,9 +107,12 @@ class _Answer:
 
 
 def _take(line: bytes, group: LineGroup, rows: list[_Answer], expected: Expected) -> None:
-    encoded, rest = _cut_out(line)
+    answer = _good_answer(line, expected)
+    if answer is not None:
+        rows.append(answer)
+        return
     try:
-        value = json.loads(rest)
+        value = json.loads(line)
         custom_id = value["custom_id"]
         key = _key_of(custom_id)
     except (ValueError, TypeError, KeyError):
@@ -121,7 +126,7 @@ def _take(line: bytes, group: LineGroup, rows: list[_Answer], expected: Expected
             group.unknown += custom_id != CANARY_ID
         return
     try:
-        rows.append(_answer(custom_id, body, encoded, expected))
+        rows.append(_answer(custom_id, body, expected))
     except (EmbeddingError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         if key is not None:
             group.wrong[key] = f"an answer that can't be believed: {error}"
@@ -130,32 +135,48 @@ def _take(line: bytes, group: LineGroup, rows: list[_Answer], expected: Expected
             group.unknown += custom_id != CANARY_ID
 
 
-def _cut_out(line: bytes) -> tuple[bytes | None, bytes]:
-    """The base64 of the one vector in the line, and the line without it. None where it has another form."""
-    start = line.find(_MARK)
-    if start < 0:
-        return None, line
-    start += len(_MARK)
-    while line[start : start + 1] == b" ":
-        start += 1
-    if line[start : start + 1] != b'"':
-        return None, line
-    end = line.find(b'"', start + 1)
-    encoded = line[start + 1 : end]
-    if end < 0 or not encoded or b"\\" in encoded:
-        return None, line
-    return encoded, line[: start + 1] + line[end:]
+def _good_answer(line: bytes, expected: Expected) -> _Answer | None:
+    """A line with one vector in base64, of the model and the length that were asked for; None: any other."""
+    try:
+        value = _GOOD_LINE.validate_json(line)
+    except ValueError:
+        return None
+    body = value["response"]["body"]
+    content = body["data"][0]["embedding"]
+    if len(content) != 4 * expected.dimensions or body["model"] != expected.model:
+        return None
+    return _Answer(value["custom_id"], content, body["usage"]["total_tokens"])
 
 
-def _answer(custom_id: str, body: dict[str, Any], encoded: bytes | None, expected: Expected) -> _Answer:
+def _object(**fields: core_schema.CoreSchema) -> core_schema.CoreSchema:
+    """A JSON object that has these, and may have others. Its bytes are in base64."""
+    return core_schema.typed_dict_schema(
+        {name: core_schema.typed_dict_field(field) for name, field in fields.items()},
+        config=core_schema.CoreConfig(val_json_bytes="base64"),
+    )
+
+
+_ITEM = _object(embedding=core_schema.bytes_schema())
+_BODY = _object(
+    data=core_schema.list_schema(_ITEM, min_length=1, max_length=1),
+    model=core_schema.str_schema(strict=True),
+    usage=_object(total_tokens=core_schema.int_schema(strict=True)),
+)
+_RESPONSE = _object(status_code=core_schema.literal_schema([200]), body=_BODY)
+_GOOD_LINE = SchemaValidator(
+    _object(
+        custom_id=core_schema.str_schema(strict=True), response=_RESPONSE, error=core_schema.none_schema()
+    )
+)
+
+
+def _answer(custom_id: str, body: dict[str, Any], expected: Expected) -> _Answer:
     """Raises ValueError and its like for what is no answer to one text."""
     if (answered := body.get("model")) != expected.model:
         check_model(answered, expected.model)
     (item,) = body["data"]
     found = item["embedding"]
-    if encoded is not None and found == "":
-        content = binascii.a2b_base64(encoded)
-    elif isinstance(found, str):
+    if isinstance(found, str):
         content = binascii.a2b_base64(found.encode())
     else:
         content = np.asarray(found, dtype="<f4").tobytes()
@@ -174,10 +195,8 @@ def _tokens_of(body: dict[str, Any]) -> int:
 
 def _finished(group: LineGroup, rows: list[_Answer], expected: Expected) -> LineGroup:
     """Verify all vectors of a group together."""
-    matrix = np.frombuffer(b"".join(row.content for row in rows), dtype="<f4")
-    matrix = matrix.reshape(len(rows), expected.dimensions)
-    with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+    matrix = from_bytes([row.content for row in rows], expected.dimensions)
+    norms = lengths(matrix)
     sound = np.isfinite(norms) & (norms > 0)
     if not expected.cuts:  # a part of a unit vector is shorter
         sound &= np.abs(norms - 1.0) < NORM_TOLERANCE
@@ -197,7 +216,10 @@ def _finished(group: LineGroup, rows: list[_Answer], expected: Expected) -> Line
         else:
             group.wrong[key] = f"a vector of length {norms[position]:g}"
             group.wrong_tokens += row.tokens
-    group.vectors = normalised(matrix[kept])
+    if len(kept) < len(rows):
+        matrix, norms = matrix[kept], norms[kept]
+    divisors: Vectors = norms[:, None].astype(np.float32)  # as the real-time lane does
+    group.vectors = matrix / divisors
     return group
 
 

@@ -149,14 +149,18 @@ def _connect_for_reading(path: Path) -> tuple[sqlite3.Connection, Path]:
         return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None), path
 
 
-def open_writable(path: Path, migrations: Sequence[str], *, check: bool = False) -> Database:
+def open_writable(
+    path: Path, migrations: Sequence[str], *, check: bool = False, page_bytes: int = 4096
+) -> Database:
     """Open, or make, the database at `path` and bring its schema up to `len(migrations)`.
 
-    `check` reads the whole file for damage. Raises CorruptDatabaseError, NewerFormatError, StoreError.
+    `check` reads the whole file for damage; `page_bytes` is for a new one. Raises CorruptDatabaseError,
+    NewerFormatError, StoreError.
     """
     with _clear_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
+            connection.execute(f"PRAGMA page_size = {page_bytes:d}")
             _keep_log(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             if check:
