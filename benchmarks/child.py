@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import child_batch
 import child_edits
 import child_retrieval
 import child_stores
@@ -220,6 +221,11 @@ TASKS: dict[str, Callable[..., dict]] = {
     "retrieval": child_retrieval.retrieval,
     "merge": child_stores.merge,
     "sqlite": child_stores.sqlite,
+    "batch_ingest": child_batch.ingest,
+    "batch_lane": child_batch.batch_lane,
+    "memory_of_lane": child_batch.memory_of_lane,
+    "realtime": child_batch.realtime,
+    "realtime_sync": child_batch.realtime_sync,
 }
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import measures
+import measures_batch
 import measures_daemon
 import measures_daemon_many
 import measures_daemon_search
@@ -49,6 +50,11 @@ MEASURES: dict[str, Callable[[Context, measures.Corpus], list[Row]]] = {
     "retrieval": measures_edits.retrieval,
     "scale": scale.scale,
     "rebuild": measures_rebuild.rebuild,
+    "batch-ingest": measures_batch.ingest,
+    "batch-lane": measures_batch.lane,
+    "batch-memory": measures_batch.memory,
+    "batch-memory-long": measures_batch.memory_long,
+    "realtime": measures_batch.realtime,
     "daemon-save": measures_daemon.save,
     "daemon-edit": measures_daemon.edit,
     "daemon-burst": measures_daemon.burst,
