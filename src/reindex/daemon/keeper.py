@@ -27,7 +27,7 @@ from reindex.writer import Writer
 
 TICK_S = 10.0  # at least so often it looks around
 BACKOFF_S = (1.0, 15.0)  # after a pass that failed as a whole, doubled each time
-LASTING_S = 300.0  # between two tries while a provider wants a person: no money, a wrong key
+LASTING_S = 300.0  # between two tries while a provider wants a person (no money, a wrong key), or hours
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 AT_ONCE = frozenset({"pause", "resume"})
 BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
@@ -261,7 +261,7 @@ class Keeper:
         self._condition.is_ready = self._condition.is_ready or not isinstance(error, LockedError)
         wait_s = self._backoff_s
         if isinstance(error, OutageError):
-            wait_s = max(wait_s, error.wait_s, LASTING_S if error.is_lasting else 0.0)
+            wait_s = max(wait_s, min(error.wait_s, LASTING_S), LASTING_S if error.is_lasting else 0.0)
         self._not_before = time.monotonic() + wait_s
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
 
