@@ -11,7 +11,7 @@ from reindex.batch.lane import Attended, BatchLane
 from reindex.batch.sweeping import sweep_uploads
 from reindex.batch.unhurried import Unhurried
 from reindex.core.jobs import Lane
-from reindex.errors import ConfigError, ModelError
+from reindex.errors import ConfigError, ModelError, OutageError
 from reindex.report import PassReport, Progress
 from reindex.stores.identity_file import read_identity
 from reindex.writer import Writer
@@ -70,14 +70,17 @@ def wait_for_batches(
     again: Callable[[], object],
     meanwhile: Callable[[], None] | None = None,
 ) -> None:
-    """Look after them until none is open, or so much time is over. `again` is called when some have ended,
-    `meanwhile` all the time.
+    """Look after them until none is open, so much time is over, or a person has to mend something. `again`
+    is called when some have ended, `meanwhile` all the time.
     """
     until = time.monotonic() + wait_s
-    rest_s = app.settings.embedding.openai.batch_poll_s
+    poll_s = app.settings.embedding.openai.batch_poll_s
+    rest_s = _rest_by(report.outage, poll_s)
     progress.phase("waiting for batches", writer.ledger.jobs.texts_in_flight(), "texts")
     shown = 0
     while is_awaiting(writer) and time.monotonic() < until and not app.stop():
+        if report.outage is not None and report.outage.is_lasting:
+            return
         _rest(app, progress, min(rest_s, until - time.monotonic()), meanwhile)
         attended = attend(app, writer, report, is_last=True, meanwhile=meanwhile)
         if attended is None:
@@ -87,8 +90,13 @@ def wait_for_batches(
         shown = max(shown, done)
         if attended.ended:
             again()
-            rest_s = app.settings.embedding.openai.batch_poll_s
-        rest_s = min(2 * rest_s, longest_rest_s(app, writer))
+            rest_s = poll_s
+        rest_s = _rest_by(report.outage, min(2 * rest_s, longest_rest_s(app, writer)))
+
+
+def _rest_by(outage: OutageError | None, rest_s: float) -> float:
+    """At least as long as the provider asked for."""
+    return rest_s if outage is None else max(rest_s, outage.wait_s)
 
 
 def remove_uploads(app: App, writer: Writer) -> None:

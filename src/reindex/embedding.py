@@ -10,7 +10,7 @@ from reindex.canary import canary_fault
 from reindex.core.canary import CANARY_TEXT
 from reindex.core.jobs import JobState, Lane
 from reindex.core.money import Budget, Prices
-from reindex.errors import BudgetError, EmbeddingError, ModelError, OutageError
+from reindex.errors import BudgetError, EmbeddingError, ModelError, OutageError, RefusedError
 from reindex.model import EmbeddingKey
 from reindex.ports import Embedder, PaidEmbedder
 from reindex.stores.booking_rows import Booking, Outcome
@@ -18,6 +18,9 @@ from reindex.writer import Writer
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors
+
+
+_CANARY_TOKENS = -(-len(CANARY_TEXT) // 3)  # an estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class DirectLane:
 
     `requests` cuts texts, given by their tokens, into positions that go together. `budget` is asked before
     each of them. `paid` is the same embedder where its answers have a price; its model has to pass the canary
-    once (`has_sung`).
+    once (`has_sung`). `attempts_max` is how often a text is sent whose vectors are wrong.
     """
 
     lane: Lane
@@ -45,6 +48,7 @@ class DirectLane:
     budget: Callable[[], Budget]
     paid: PaidEmbedder | None = None
     has_sung: bool = False
+    attempts_max: int = 1
 
 
 @dataclass(slots=True)
@@ -73,6 +77,15 @@ def embed_missing(
     told of the texts and tokens of each batch, and of all tokens that are sent. Raises ModelError, and
     EmbeddingError in an outage or when the budget is spent.
     """
+    result = embed_known(writer, direct, keys)
+    missing = [key for key in keys if key not in result.vectors and key not in result.refused]
+    if missing:
+        _embed(_Sending(writer, direct, result, advance), missing, texts_of(missing))
+    return result
+
+
+def embed_known(writer: Writer, direct: DirectLane, keys: Sequence[EmbeddingKey]) -> Embedded:
+    """The vectors that are there already, and what a provider refused before. Sends nothing."""
     assert writer.generation is not None, "texts are embedded for a generation"
     dimensions = writer.generation.recipe.space.dimensions
     result = Embedded()
@@ -82,12 +95,9 @@ def embed_missing(
     result.vectors = writer.cache.get(keys, dimensions, since_generation=since, used_on=today)
     if writer.cache.rejected > rejected_before:
         _rescue_from_table(writer, keys, result)
-    missing = [key for key in keys if key not in result.vectors]
-    if missing and direct.lane is not Lane.LOCAL:
-        result.refused = writer.ledger.attempts.refusals(missing)
-        missing = [key for key in missing if key not in result.refused]
-    if missing:
-        _embed(_Sending(writer, direct, result, advance), missing, texts_of(missing))
+    if direct.lane is not Lane.LOCAL:
+        missing = [key for key in keys if key not in result.vectors]
+        result.refused = writer.ledger.attempts.refusals(missing) if missing else {}
     return result
 
 
@@ -125,51 +135,151 @@ def _embed(sending: _Sending, missing: Sequence[EmbeddingKey], texts: Mapping[Em
 
 
 def _embed_batch(sending: _Sending, batch: Sequence[tuple[EmbeddingKey, Text]]) -> None:
-    """Texts that go together. Those that the model refuses are found by halves, and fail alone."""
-    result, direct = sending.result, sending.direct
-    _check_budget(direct, sum(text.tokens for _, text in batch))
+    """Texts that go together. Those that the model refuses are found by halves, and fail alone; those whose
+    vectors are wrong are sent again, alone.
+    """
+    direct = sending.direct
+    tokens = sum(text.tokens for _, text in batch)
+    if len(batch) > 1 and direct.budget().is_never_enough_for(direct.prices.cost(direct.lane, tokens)):
+        _embed_halves(sending, batch)
+        return
+    _check_budget(direct, tokens)
     try:
-        vectors, tokens = _answer(sending, batch)
+        answer = _answer(sending, batch)
     except OutageError:
         raise
     except EmbeddingError as error:
-        if len(batch) > 1:
-            half = len(batch) // 2
-            _embed_batch(sending, batch[:half])
-            _embed_batch(sending, batch[half:])
-        elif _is_down(direct.embedder):
-            raise EmbeddingError(
-                f"the model fails on every text: {error.message}", "Check the model, then run again."
-            ) from error
-        else:
-            result.refused[batch[0][0]] = error.message
-            if direct.lane is not Lane.LOCAL:
-                sending.writer.ledger.attempts.refuse({batch[0][0]: error.message})
+        _take_failure(sending, batch, error)
         return
-    _file(sending, batch, vectors, tokens)
+    good = [position for position in range(len(batch)) if position not in answer.wrong]
+    wrong_tokens = answer.tokens * len(answer.wrong) // len(batch)
+    vectors = answer.vectors[good] if answer.wrong else answer.vectors
+    _file(sending, [batch[position] for position in good], vectors, answer.tokens - wrong_tokens)
+    if answer.wrong:
+        _book_again(sending, Outcome.UNUSABLE, len(answer.wrong), wrong_tokens)
+        _embed_wrong(sending, {batch[position]: reason for position, reason in answer.wrong.items()})
 
 
-def _answer(sending: _Sending, batch: Sequence[tuple[EmbeddingKey, Text]]) -> tuple[Vectors, int]:
+def _take_failure(
+    sending: _Sending, batch: Sequence[tuple[EmbeddingKey, Text]], error: EmbeddingError
+) -> None:
+    """Nothing came of a request, and it is not known to be the provider's fault: the canary tells. What was
+    refused is one text's fault; what was answered wrongly, as often as a text may be, is that of all.
+    """
+    direct, refused = sending.direct, sending.result.refused
+    is_wrong = direct.paid is not None and not isinstance(error, RefusedError)
+    if len(batch) > 1 and not is_wrong:
+        _embed_halves(sending, batch)
+        return
+    if _is_down(direct.embedder):
+        if is_wrong:
+            raise OutageError(error.message, error.hint, is_lasting=True, code="wrong_answer") from error
+        raise EmbeddingError(
+            f"the model fails on every text: {error.message}", "Check the model, then run again."
+        ) from error
+    refused.update((key, error.message) for key, _ in batch)
+    if direct.lane is not Lane.LOCAL:
+        sending.writer.ledger.attempts.refuse({key: error.message for key, _ in batch})
+
+
+def _embed_halves(sending: _Sending, batch: Sequence[tuple[EmbeddingKey, Text]]) -> None:
+    half = len(batch) // 2
+    _embed_batch(sending, batch[:half])
+    _embed_batch(sending, batch[half:])
+
+
+def _embed_wrong(sending: _Sending, wrong: Mapping[tuple[EmbeddingKey, Text], str]) -> None:
+    """Once more those that may be sent once more; the others are refused for what was wrong."""
+    attempts, refused = sending.writer.ledger.attempts, sending.result.refused
+    for (key, _), reason in wrong.items():
+        attempts.count([key], sending.direct.attempts_max, f"the answer was wrong: {reason}")
+    refused.update(attempts.refusals([key for key, _ in wrong]))
+    again = [(key, text) for key, text in wrong if key not in refused]
+    if again:
+        _embed_batch(sending, again)
+        attempts.forget(key for key, _ in again if key in sending.result.vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A PaidAnswer."""
+
+    vectors: Vectors
+    tokens: int
+    wrong: Mapping[int, str] = field(default_factory=dict)
+
+
+def _answer(sending: _Sending, batch: Sequence[tuple[EmbeddingKey, Text]]) -> _Answer:
     """Vectors for texts in order, and the tokens that they were billed."""
     sent = [text.sent for _, text in batch]
     counts = [text.tokens for _, text in batch]
     direct = sending.direct
     if direct.paid is None:
-        return _checked(direct.embedder, sent), sum(counts)
+        return _Answer(_checked(direct.embedder, sent), sum(counts))
+    if not direct.has_sung and len(list(direct.requests([_CANARY_TOKENS, *counts]))) > 1:
+        _sing(sending)  # the request has no room for it
     if direct.has_sung:
-        answer = direct.paid.embed_with_usage(sent, counts)
-        return answer.vectors, answer.tokens
-    canary_tokens = -(-len(CANARY_TEXT) // 3)
-    answer = direct.paid.embed_with_usage([CANARY_TEXT, *sent], [canary_tokens, *counts])
-    reason = canary_fault(sending.writer.stores, direct.model, answer.vectors[0])
-    booking = Booking(direct.lane, direct.model, Outcome.CANARY, 1, min(canary_tokens, answer.tokens))
-    sending.writer.ledger.bookings.add(booking, sending.writer.clock.now())
+        return _paid(sending, direct.paid, sent, counts)
+    answer = _paid(sending, direct.paid, [CANARY_TEXT, *sent], [_CANARY_TOKENS, *counts])
+    tokens = max(0, answer.tokens - _CANARY_TOKENS)
+    wrong = {position - 1: reason for position, reason in answer.wrong.items() if position}
+    if 0 in answer.wrong:
+        _sing(sending)
+    else:
+        try:
+            _hear(sending, answer.vectors[0], min(_CANARY_TOKENS, answer.tokens))
+        except OutageError:
+            _book_again(sending, Outcome.UNUSABLE, len(sent), tokens)
+            raise
+    return _Answer(answer.vectors[1:], tokens, wrong)
+
+
+def _paid(sending: _Sending, paid: PaidEmbedder, sent: Sequence[str], counts: Sequence[int]) -> _Answer:
+    """What brought nothing is booked when it is known, canaries apart."""
+    canaries = int(sent[0] == CANARY_TEXT)
+
+    def lost(texts: int, _: int) -> None:
+        _book_again(sending, Outcome.AGAIN_LOST, texts - canaries, 0)
+
+    def wrong(texts: int, tokens: int) -> None:
+        _book_again(sending, Outcome.UNUSABLE, texts - canaries, tokens)
+
+    answer = paid.embed_partly(sent, counts, lost, wrong)
+    return _Answer(answer.vectors, answer.tokens, answer.wrong)
+
+
+def _sing(sending: _Sending) -> None:
+    """The canary, alone."""
+    paid = sending.direct.paid
+    assert paid is not None, "only a provider has to"
+    answer = _paid(sending, paid, [CANARY_TEXT], [_CANARY_TOKENS])
+    _hear(sending, answer.vectors[0], answer.tokens)
+
+
+def _hear(sending: _Sending, vector: Vector, tokens: int) -> None:
+    """Raises OutageError when the canary does not sing as ever."""
+    direct, writer = sending.direct, sending.writer
+    reason = canary_fault(writer.stores, direct.model, vector)
+    writer.ledger.bookings.add(
+        Booking(direct.lane, direct.model, Outcome.CANARY, 1, tokens), writer.clock.now()
+    )
     if reason:
         raise OutageError(
             reason, "`reindex rebuild --fresh` makes an index by what answers now.", is_lasting=True
         )
     direct.has_sung = True
-    return answer.vectors[1:], max(0, answer.tokens - canary_tokens)
+
+
+def _book_again(sending: _Sending, outcome: Outcome, texts: int, tokens: int) -> None:
+    """Texts that were sent for nothing: they are sent again, and may be paid twice."""
+    if not texts:
+        return
+    direct, writer = sending.direct, sending.writer
+    now, usd = writer.clock.now(), direct.prices.cost(direct.lane, tokens)
+    with writer.ledger.transaction():
+        if outcome is not Outcome.AGAIN_LOST:
+            writer.ledger.bookings.add(Booking(direct.lane, direct.model, outcome, texts, tokens, usd), now)
+        writer.ledger.bookings.add(Booking(direct.lane, direct.model, Outcome.AGAIN_LOST, texts), now)
 
 
 def _file(

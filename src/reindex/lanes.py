@@ -65,6 +65,7 @@ def provider_lanes(
             prices_of(recipe.model, openai),
             batch.budget,
             embedder,
+            attempts_max=openai.attempts_max,
         ),
         LanePolicy(openai.lane, openai.batch_min_chunks, openai.has_batch),
         max(settings.window_chunks, min(openai.max_inputs_per_request, 2048)),

@@ -9,8 +9,8 @@ from reindex.batch.adopting import may_have_unknown
 from reindex.batch.gathering import Gatherer
 from reindex.changes import Changes, find_changes
 from reindex.core.identity import Recipe
-from reindex.embedders.catalog import LOCAL, ModelCatalog
-from reindex.errors import BudgetError, OutageError
+from reindex.embedders.catalog import ModelCatalog
+from reindex.errors import BudgetError
 from reindex.maintenance import maintain
 from reindex.model import DocumentName
 from reindex.observe import Observation
@@ -33,7 +33,6 @@ class PassContext:
     progress: Progress
     report: PassReport
     is_now: bool = False  # nothing waits for a batch
-    is_blind: bool = False  # the provider is not asked: what needs it stays as it is
 
 
 def serve_pass(
@@ -69,13 +68,7 @@ def serve_pass(
         if writer.generation is None:
             writer.start_generation(recipe)
         writer.check_rows()
-        try:
-            _run(context, writer, recipe, observation, changes, writer.ledger.failures.record)
-        except OutageError:
-            if not context.is_blind and recipe.space.provider != LOCAL:
-                blind = replace(context, is_blind=True, report=PassReport())
-                serve_pass(blind, writer, recipe, observation, accept_deletes=accept_deletes)
-            raise
+        _run(context, writer, recipe, observation, changes, writer.ledger.failures.record)
         context.progress.phase("upkeep", 0, "steps")
         maintain(writer, context.app.settings)
     if observation.places is None and not changes.pending:
@@ -136,9 +129,9 @@ def _run(
     if lanes.batch is not None:
         assert writer.generation is not None, "a pass has a generation"
         gatherer = Gatherer(lanes.batch, writer.generation, lanes.sent_dimensions)
-        policy = replace(lanes.policy, is_now=context.is_now and not context.is_blind)
+        policy = replace(lanes.policy, is_now=context.is_now)
         router = Router(writer, policy, gatherer, preparer, context.report, context.progress)
-        router.is_blind = context.is_blind or may_have_unknown(writer.stores)
+        router.is_blind = may_have_unknown(writer.stores)
         route = router.route
     pipeline = Pipeline(
         writer,

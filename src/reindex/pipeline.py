@@ -17,8 +17,8 @@ from reindex.changes import Changes, document_parser
 from reindex.core.diff import Plan
 from reindex.core.generations import Generation
 from reindex.core.jobs import Lane
-from reindex.embedding import DirectLane, Embedded, Text, embed_missing
-from reindex.errors import ReindexError
+from reindex.embedding import DirectLane, Embedded, Text, embed_known, embed_missing
+from reindex.errors import OutageError, ReindexError
 from reindex.model import DocumentName, EmbeddingKey
 from reindex.observe import Observation
 from reindex.preparing import Prepared, Preparer
@@ -72,6 +72,7 @@ class Pipeline:
         self._meanwhile = meanwhile
         self._failures: list[Failure] = []
         self._applying: _Applying | None = None
+        self._outage: OutageError | None = None
         self.left = 0  # documents of the plan that a failure kept from being worked on
         self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
 
@@ -105,6 +106,8 @@ class Pipeline:
             try:
                 for window in self._windows(prepared, plan):
                     self._work(window, plan, applier)
+                if self._outage is not None:
+                    raise self._outage
             except ReindexError:
                 self._finish(plan)  # what came before the failure counts all the same
                 self.left = len(work) - (self._decided - decided_before)
@@ -187,9 +190,11 @@ class Pipeline:
 
     def _work(self, window: Window, plan: Plan, applier: ThreadPoolExecutor) -> None:
         """Embed a window while the one before is applied; then send it after that one."""
-        embedded = self._embed(window, plan)
+        embedded = self._embed_or_wait(window, plan)
         self._failures += window.take_out_refused(embedded.refused, self._writer.clock.now())
         self._settle(plan)
+        if window.is_empty:
+            return
         done = applier.submit(lambda: self._writer.table().apply(window.changes(embedded)))
         self._applying = _Applying(window, embedded, done)
 
@@ -203,6 +208,24 @@ class Pipeline:
         self._record(applying.window, applying.embedded)
         self._writer.publish()
         self._count(applying.window, applying.embedded, plan)
+
+    def _embed_or_wait(self, window: Window, plan: Plan) -> Embedded:
+        """In an outage, what needs no provider goes on, and is asked for nothing more: the documents that lack
+        a vector leave the window, and are pending.
+        """
+        if self._outage is None:
+            try:
+                return self._embed(window, plan)
+            except OutageError as error:
+                self._outage = error
+        embedded = embed_known(self._writer, self._direct, window.keys())
+        recorded = self._writer.ledger.documents.one
+        for name in window.take_out_waiting(embedded):
+            self._report.documents.pending += 1
+            if name in plan.moved:  # it answers from its old place
+                old = plan.moved[name]
+                window.keep(old, recorded(self._generation.number, old))
+        return embedded
 
     def _embed(self, window: Window, plan: Plan) -> Embedded:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""

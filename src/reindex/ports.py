@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,7 +41,7 @@ class Embedder(Protocol):
 
 
 class PaidAnswer(Protocol):
-    """Vectors of texts in order, and the tokens that they were billed."""
+    """Vectors of texts in order, and the tokens that they were billed. Some may be wrong."""
 
     @property
     def vectors(self) -> Vectors:
@@ -53,12 +53,28 @@ class PaidAnswer(Protocol):
         """As the provider counts, or the estimate where it does not."""
         ...
 
+    @property
+    def wrong(self) -> Mapping[int, str]:
+        """By position, why a vector can't be believed."""
+        ...
+
 
 class PaidEmbedder(Embedder, Protocol):
     """An Embedder whose answers have a price."""
 
-    def embed_with_usage(self, texts: Sequence[str], token_counts: Sequence[int]) -> PaidAnswer:
-        """By one request, if they fit into one. `token_counts` are estimates."""
+    def embed_partly(
+        self,
+        texts: Sequence[str],
+        token_counts: Sequence[int],
+        on_lost: Callable[[int, int], None],
+        on_wrong: Callable[[int, int], None],
+    ) -> PaidAnswer:
+        """By one request, into which they have to fit. `token_counts` are estimates. The last two are told of
+        texts and tokens: of requests that may have been billed without an answer, and of those that were
+        billed for an answer that can't be believed.
+
+        Raises RefusedError, OutageError, and EmbeddingError where answers stay wrong altogether.
+        """
         ...
 
 

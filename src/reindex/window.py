@@ -68,6 +68,11 @@ class Window:
         self.gone.append(name)
         self.rows_gone += recorded.chunks if recorded is not None else 0
 
+    def keep(self, name: DocumentName, recorded: RecordedDocument | None) -> None:
+        """It is not to be deleted after all."""
+        self.gone.remove(name)
+        self.rows_gone -= recorded.chunks if recorded is not None else 0
+
     def keys(self) -> list[EmbeddingKey]:
         """The keys of the rows that this window writes, once each."""
         return list(dict.fromkeys(self._row_keys()))
@@ -98,6 +103,19 @@ class Window:
         failed = {failure.name for failure in failures}
         self.updates = [update for update in self.updates if update.prepared.layout.name not in failed]
         return failures
+
+    def take_out_waiting(self, embedded: Embedded) -> list[DocumentName]:
+        """Documents that lack a vector leave, and keep their old revision, whole."""
+        known = embedded.vectors.keys() | embedded.refused.keys()
+        there = [
+            update
+            for update in self.updates
+            if all(update.prepared.layout.keys[position] in known for position, _ in update.new_rows)
+        ]
+        names = [update.prepared.layout.name for update in self.updates]
+        self.updates = there
+        kept = {update.prepared.layout.name for update in there}
+        return [name for name in names if name not in kept]
 
     def changes(self, embedded: Embedded) -> TableChanges:
         """What the table is told."""

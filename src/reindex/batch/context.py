@@ -13,6 +13,7 @@ from reindex.settings import OpenAISettings
 
 FOLDER = "batches"
 _SENT = frozenset({JobState.SUBMITTING, JobState.SUBMITTED})
+_PAUSE_NOTE = "batches paused of "
 _QUEUE_NOTE = "batch queue limit of "
 _FILE_NOTE = "batch file limit of "
 
@@ -69,6 +70,24 @@ class BatchContext:
         if known is None:
             self.stores.ledger.record_note(note, str(self.now))
         return self.now if known is None else float(known)
+
+    def pause(self, model: str, seconds: float, reason: str) -> None:
+        """Send no batch of this model for some time."""
+        self.stores.ledger.record_note(_PAUSE_NOTE + model, f"{self.now + seconds} {seconds} {reason}")
+
+    def paused(self, model: str) -> str:
+        """Why none is sent now; "" when it is."""
+        until, seconds, reason = (self.stores.ledger.note(_PAUSE_NOTE + model) or "0 0 ").split(" ", 2)
+        return reason if 0 < float(until) - self.now <= float(seconds) else ""
+
+    def batch_tokens(self, model: str) -> int:
+        """Of one batch; 0: no limit is known. Half of the queue, and of what may be spent in a day, so that
+        one may wait while another is worked on.
+        """
+        usd_each = self.prices_of(model).cost(Lane.BATCH, 1)
+        budget = self.settings.budget_usd_per_day / usd_each if usd_each else 0.0
+        limits = [int(limit / 2) for limit in (self.queue_limit(model), budget) if limit]
+        return max(1, min(limits)) if limits else 0
 
     def file_limit_bytes(self) -> int:
         """Of an input file: as it is set, or less, where the server refused one of twice that size."""

@@ -186,12 +186,12 @@ class Gatherer:
 
 
 def limits(context: BatchContext, model: str) -> BatchLimits:
-    """Of one batch. Half the queue, so that one may wait while another is worked on."""
+    """Of one batch."""
     settings = context.settings
     return BatchLimits(
         texts=settings.batch_max_inputs,
         size_bytes=context.file_limit_bytes(),
-        tokens=context.queue_limit(model) // 2,
+        tokens=context.batch_tokens(model),
         age_s=settings.batch_max_wait_s,
     )
 

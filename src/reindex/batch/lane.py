@@ -7,16 +7,14 @@ from reindex.batch.adopting import LOST_NOTICE, adopt, may_have_unknown
 from reindex.batch.collecting import collect
 from reindex.batch.context import BatchContext
 from reindex.batch.gathering import give_up, seal_due
+from reindex.batch.pausing import NO_MONEY, learn_from_failure
 from reindex.batch.submitting import FRESH_S, OTHER_ACCOUNT, held_back, look_for, submit
 from reindex.core.batches import (
     CLOCK_SKEW_S,
     BatchRecord,
     RemoteBatch,
     best_first,
-    is_out_of_money,
-    is_over_queue,
     is_stuck,
-    queue_limit_of,
     twins_of,
 )
 from reindex.core.jobs import Job, JobState, Lane
@@ -208,15 +206,7 @@ class BatchLane:
         result.texts += len(found.keys)
         result.tokens += found.tokens
         result.usd += self._context.prices(job).cost(Lane.BATCH, found.tokens)
-        if is_over_queue(ended[0]):
-            limit = queue_limit_of(ended[0]) or max(job.tokens, 2) // 2
-            self._context.learn_queue_limit(job.model, limit)
-        if is_out_of_money(ended[0]):
-            raise OutageError(
-                f"the provider takes no more: {ended[0].errors[0].message or ended[0].errors[0].code}",
-                "Check the account's credit and limits; nothing is lost.",
-                is_lasting=True,
-            )
+        learn_from_failure(self._context, job, ended[0])
 
     def _unstick(self, job: Job, record: BatchRecord, remote: RemoteBatch, result: Attended) -> None:
         """Its window is long over. First it is cancelled, so that it gives what it has; in the end it is
@@ -278,11 +268,15 @@ class BatchLane:
             if job.state is not JobState.PLANNED or not record.sealed_by:
                 continue
             reason = held_back(self._context, job)
-            if reason:
+            if reason.startswith(NO_MONEY):
+                hint = "Check the account's credit and limits; nothing is lost."
+                result.meet(OutageError(reason, hint, is_lasting=True))
+            if 0 < self._context.settings.budget_usd_per_day < job.usd:
+                give_up(self._context, job, "over the budget of a day: planned again in smaller batches")
+            elif reason:
                 self._ledger.jobs.explain(job.number, reason)
-                result.held.append(f"job {job.number} ({job.texts} texts): {reason}")
-                continue
-            submit(self._context, job, record)
+            else:
+                submit(self._context, job, record)
             after = self._ledger.jobs.one(job.number)
             if after is not None and after.state is not JobState.SUBMITTED and after.reason:
                 result.held.append(f"job {job.number} ({job.texts} texts): {after.reason}")

@@ -29,6 +29,9 @@ FRESH_S = 600.0  # so long a file or a batch that was just made may be unknown t
 
 def held_back(context: BatchContext, job: Job) -> str:
     """Why a sealed batch can't be sent now; "" when it can."""
+    reason = context.paused(job.model)
+    if reason:
+        return reason
     budget = context.budget()
     if budget.holds(job.usd):
         return (

@@ -51,3 +51,7 @@ class Budget:
     def holds(self, usd: float) -> bool:
         """Whether so much more has to wait."""
         return self.limit_usd > 0 and usd > 0 and self.used_usd + usd > self.limit_usd
+
+    def is_never_enough_for(self, usd: float) -> bool:
+        """Whether it is more than a whole day has."""
+        return 0 < self.limit_usd < usd

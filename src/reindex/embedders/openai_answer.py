@@ -3,8 +3,8 @@
 import binascii
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,15 @@ class Expected:
 @dataclass(frozen=True, slots=True)
 class Answered:
     """`vectors` of shape (n, dimensions) in the order of the texts; `tokens` None where the server does not
-    count; `model` as it names it; `is_base64` if the vectors came so.
+    count; `model` as it names it; `is_base64` if the vectors came so. `wrong` says of texts, by position, why
+    their vectors can't be believed: those are zero.
     """
 
     vectors: Vectors
     tokens: int | None
     model: str
     is_base64: bool
+    wrong: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_answer(body: bytes, count: int, expected: Expected) -> Answered:
@@ -65,6 +67,35 @@ def read_answer(body: bytes, count: int, expected: Expected) -> Answered:
         raise
     is_base64 = isinstance(fields[0], str)
     return Answered(vectors, tokens, model if isinstance(model, str) else "", is_base64)
+
+
+def read_partly(body: bytes, count: int, expected: Expected) -> Answered:
+    """The same, and where some of the vectors are wrong, the others: they are paid for. Raises
+    WrongAnswerError where none is right.
+    """
+    try:
+        return read_answer(body, count, expected)
+    except WrongAnswerError as error:
+        answer = _parsed(body)
+        check_model(answer.get("model"), expected.model)
+        vectors = np.zeros((count, expected.dimensions or expected.length), np.float32)
+        wrong = dict.fromkeys(range(count), "no vector came, or several")
+        is_base64 = False
+        for position, value in _by_index(answer.get("data"), count).items():
+            try:
+                row = unit_vectors([value], expected)
+            except WrongAnswerError as of_one:
+                wrong[position] = of_one.message
+                continue
+            if row.shape[1] != vectors.shape[1]:
+                raise  # of an unknown length, and not all of the same
+            vectors[position] = row[0]
+            is_base64 = isinstance(value, str)
+            del wrong[position]
+        if len(wrong) == count:
+            raise
+        model = answer.get("model")
+        return Answered(vectors, error.tokens, model if isinstance(model, str) else "", is_base64, wrong)
 
 
 def check_model(answered: object, asked: str) -> None:
@@ -113,8 +144,8 @@ def _decoded(fields: Sequence[object], length: int) -> Vectors:
     first = _row(fields[0], 0)
     length = length or len(first)
     vectors = np.empty((len(fields), length), np.float32)
-    for position, field in enumerate(fields):
-        row = _row(field, position) if position else first
+    for position, value in enumerate(fields):
+        row = _row(value, position) if position else first
         if len(row) != length:
             raise _wrong_length(position, len(row), length)
         vectors[position] = row
@@ -158,6 +189,16 @@ def _in_order(data: object, count: int) -> list[object]:
         seen.add(index)
         fields[index] = item.get("embedding")
     return fields
+
+
+def _by_index(data: object, count: int) -> dict[int, object]:
+    """What stands under "embedding", for the texts that exactly one item is about."""
+    found: dict[int, list[object]] = {}
+    for item in data if isinstance(data, list) else ():
+        index = item.get("index") if isinstance(item, dict) else None
+        if type(index) is int and 0 <= index < count:
+            found.setdefault(index, []).append(item.get("embedding"))
+    return {index: values[0] for index, values in found.items() if len(values) == 1}
 
 
 def _tokens(answer: dict[str, object]) -> int | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from reindex.embedders.openai_answer import (
     Expected,
     WrongAnswerError,
     read_answer,
+    read_partly,
 )
 from reindex.embedders.openai_client import OpenAIConnection
 from reindex.embedders.openai_request import EmbeddingRequest, send
@@ -25,6 +26,8 @@ from reindex.vectors import Vectors
 
 Booking = Callable[[int, int], None]
 """Told of texts and their tokens."""
+
+Reading = Callable[[bytes, int, Expected], Answered]
 
 QUERY_WAIT_MAX_S = 2.0  # somebody waits: better an answer by words alone
 QUERY_TIMEOUT_S = 10.0
@@ -58,12 +61,14 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`vectors` of shape (n, dimensions), each of unit length. `tokens` that were billed for them, as the
-    provider counts, or by the estimate where it does not; those of wrong answers before are among them.
+    """`vectors` of shape (n, dimensions), each of unit length but for the `wrong` ones (see `embed_partly`).
+    `tokens` that were billed for them, as the provider counts, or by the estimate where it does not; those of
+    wrong answers before are among them.
     """
 
     vectors: Vectors
     tokens: int
+    wrong: Mapping[int, str] = field(default_factory=dict)
 
 
 def estimated_tokens(text: str) -> int:
@@ -128,12 +133,40 @@ class OpenAIEmbedder:
             return Answer(np.empty((0, self._expected.dimensions), np.float32), 0)
         return Answer(np.concatenate(vectors), sum(answer.tokens for answer in answers))
 
+    def embed_partly(
+        self, texts: Sequence[str], token_counts: Sequence[int], on_lost: Booking, on_wrong: Booking
+    ) -> Answer:
+        """By one request, into which the texts have to fit. Where only some vectors are right the answer says
+        which are `wrong`, by position: the others are paid for, and good.
+
+        `on_lost` and `on_wrong` are told of requests that brought nothing; `tokens` are those of the answer
+        alone. Raises as `embed_with_usage`: EmbeddingError when every answer is wrong altogether.
+        """
+        total = sum(token_counts)
+        wrong_before: list[int] = []
+
+        def wrong(count: int, tokens: int) -> None:
+            on_wrong(count, tokens)
+            wrong_before.append(tokens)
+
+        answer = self._request(texts, total, _unbooked, on_lost, wrong)
+        return replace(answer, tokens=answer.tokens - sum(wrong_before))
+
     def canary(self) -> Answer:
         """The vector of the canary text, shape (1, dimensions), and what it cost. Raises as the others."""
         return self._request([CANARY_TEXT], estimated_tokens(CANARY_TEXT), _unbooked, _unbooked)
 
-    def _request(self, texts: Sequence[str], tokens: int, on_usage: Booking, on_lost: Booking) -> Answer:
-        """One request, sent again after passing failures and wrong answers, both within their limits."""
+    def _request(
+        self,
+        texts: Sequence[str],
+        tokens: int,
+        on_usage: Booking,
+        on_lost: Booking,
+        on_wrong: Booking | None = None,
+    ) -> Answer:
+        """One request, sent again after passing failures and wrong answers, both within their limits. With
+        `on_wrong`, an answer is one if some of it is right.
+        """
         settings, limiter, patience = self._connection.settings, self._connection.limiter, self._patience
         request = EmbeddingRequest(
             texts, self._model, self._sent_dimensions, settings.has_base64, self._expected
@@ -150,12 +183,14 @@ class OpenAIEmbedder:
                 if outcome.is_lasting or retries > patience.retries_max or wait_s > patience.wait_max_s:
                     raise outcome
             else:
-                answered = self._read(outcome, len(texts))
+                answered = self._read(outcome, len(texts), read_partly if on_wrong else read_answer)
                 used = answered.tokens or tokens
                 on_usage(len(texts), used)
                 billed += used
                 if not isinstance(answered, WrongAnswerError):
-                    return Answer(answered.vectors, billed)
+                    return Answer(answered.vectors, billed, answered.wrong)
+                if on_wrong is not None:
+                    on_wrong(len(texts), used)
                 wrong += 1
                 if wrong >= settings.attempts_max:
                     raise self._final(answered)
@@ -172,9 +207,9 @@ class OpenAIEmbedder:
                     limiter.hold(error.wait_s)
                 return error
 
-    def _read(self, body: bytes, count: int) -> Answered | WrongAnswerError:
+    def _read(self, body: bytes, count: int, read: Reading) -> Answered | WrongAnswerError:
         try:
-            return read_answer(body, count, self._expected)
+            return read(body, count, self._expected)
         except WrongAnswerError as error:
             return error
 
