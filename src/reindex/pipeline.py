@@ -210,8 +210,8 @@ class Pipeline:
         self._count(applying.window, applying.embedded, plan)
 
     def _embed_or_wait(self, window: Window, plan: Plan) -> Embedded:
-        """In an outage, what needs no provider goes on, and is asked for nothing more: the documents that lack
-        a vector leave the window, and are pending.
+        """In an outage, what needs no provider goes on, and it is asked for nothing more: the documents that
+        lack a vector leave the window, and are pending.
         """
         if self._outage is None:
             try:
