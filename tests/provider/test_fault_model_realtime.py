@@ -66,7 +66,7 @@ def test_row_4_what_did_not_arrive_is_not_paid_twice(house, openai, fault):
 
 
 @pytest.mark.parametrize(
-    "kind", set(WrongVector) - {WrongVector.OTHER_MODEL, WrongVector.SHIFTED, WrongVector.SWAPPED}
+    "kind", sorted(set(WrongVector) - {WrongVector.OTHER_MODEL, WrongVector.SHIFTED, WrongVector.SWAPPED})
 )
 def test_row_23_one_wrong_vector_costs_one_text(house, openai, kind):
     fill(house)
