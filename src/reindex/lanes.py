@@ -10,7 +10,7 @@ from reindex.core.jobs import Lane
 from reindex.core.lanes import LanePolicy
 from reindex.core.money import FREE, Budget, Prices, prices
 from reindex.core.openai_models import dimensions_sent
-from reindex.embedding import DirectLane
+from reindex.direct import DirectLane
 from reindex.ports import Embedder, PaidEmbedder
 from reindex.settings import PRICES_USD, EmbeddingSettings, OpenAISettings
 

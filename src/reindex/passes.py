@@ -15,7 +15,8 @@ from reindex.maintenance import maintain
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.parsers.process import ParserProcess
-from reindex.pipeline import Pipeline, remember
+from reindex.pipeline import Pipeline
+from reindex.remembering import remember
 from reindex.report import PassReport, Progress
 from reindex.routing import Router, straight_on
 from reindex.sources.files import FileSource

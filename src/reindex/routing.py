@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from reindex.batch.gathering import Gatherer
 from reindex.core.jobs import Lane
 from reindex.core.lanes import LanePolicy
-from reindex.embedding import Text
+from reindex.direct import Text
 from reindex.model import Chunk, DocumentName, EmbeddingKey
 from reindex.preparing import Preparer
 from reindex.report import PassReport, Progress

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from reindex.core.identity import chunk_ids, unpack_keys
-from reindex.embedding import Embedded, Text
+from reindex.direct import Embedded, Text
 from reindex.model import Chunk, DocumentName, EmbeddingKey
 from reindex.preparing import Prepared
 from reindex.stores.document_rows import RecordedDocument

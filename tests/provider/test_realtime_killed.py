@@ -17,7 +17,7 @@ def test_an_answer_that_a_killed_run_never_saw_is_counted(house, openai, monkeyp
         raise Crash("the answer is there, and nobody reads it")
 
     with monkeypatch.context() as context:
-        context.setattr(openai_realtime, "read_answer", killed)
+        context.setattr(openai_realtime, "read_partly", killed)
         with pytest.raises(Crash):
             house.sync()
     sent = len(openai.bill()) - 1  # and the canary

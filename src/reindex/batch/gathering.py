@@ -19,7 +19,7 @@ from reindex.core.canary import CANARY_ID, CANARY_TEXT
 from reindex.core.generations import Generation
 from reindex.core.jobs import Job, JobState, Lane
 from reindex.core.lanes import BatchLimits, seal_reason
-from reindex.embedding import Text
+from reindex.direct import Text
 from reindex.errors import DiskError
 from reindex.model import DocumentName, EmbeddingKey, Revision
 from reindex.stores.wait_rows import Wait
