@@ -55,6 +55,7 @@ class Gatherer:
         self._job: _Growing | None = None
         self._waits: list[tuple[Wait, frozenset[int]]] = []
         self._unflushed: dict[EmbeddingKey, int] = {}
+        self._has_failed = False  # while it flushed: what the ledger knows of it is not known here
         self.texts = 0
 
     def in_flight(self, keys: Sequence[EmbeddingKey]) -> dict[EmbeddingKey, int]:
@@ -93,7 +94,8 @@ class Gatherer:
     def close(self) -> None:
         """Everything is in the ledger. The job stays open for more."""
         try:
-            self._flush()
+            if not self._has_failed:
+                self._flush()
         finally:
             if self._job is not None:
                 self._job.file.close()
@@ -105,9 +107,9 @@ class Gatherer:
         if job is None:
             return
         self._flush()
+        self._job = None
         job.file.close()
         seal(self._context, job.record, reason)
-        self._job = None
 
     def _growing(self) -> _Growing:
         if self._job is None:
@@ -156,6 +158,7 @@ class Gatherer:
     def _flush(self) -> None:
         """The file on the disk, then the ledger."""
         ledger, job, now = self._context.stores.ledger, self._job, self._context.now
+        self._has_failed = True
         if job is not None:
             try:
                 job.file.flush()
@@ -172,6 +175,7 @@ class Gatherer:
         if job is not None:
             job.keys, job.new_tokens = [], 0
         self._waits, self._unflushed = [], {}
+        self._has_failed = False
 
     def _full(self, job: _Growing) -> str:
         """Why it takes no more; "" while it does."""
