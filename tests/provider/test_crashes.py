@@ -88,6 +88,18 @@ def test_a_run_that_gathers_and_sends_ends_anywhere(tmp_path, lag_s):
 
 
 @pytest.mark.slow
+def test_a_run_that_gathers_several_batches_ends_anywhere(tmp_path):
+    several = {"batch_max_inputs": 5}
+    with life(tmp_path, 1, **several) as one:
+        names = points_of(one.gather)
+    assert names.count("after creating a batch") > 1
+    for at in some_of(names, 1):
+        with life(tmp_path, 1, **several) as one:
+            assert run_until(at, one.gather)
+            one.converge()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("lag_s", LAGS_S)
 def test_a_run_that_collects_ends_anywhere(tmp_path, lag_s):
     with life(tmp_path, lag_s) as one:
