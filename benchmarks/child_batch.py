@@ -27,8 +27,8 @@ from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import EmbeddingSpace, Recipe
 from reindex.core.jobs import JobState, Lane
 from reindex.core.money import FREE
-from reindex.embedders.openai_provider import OpenAIProvider
 from reindex.direct import Text
+from reindex.embedders.openai_provider import OpenAIProvider
 from reindex.model import DocumentName, EmbeddingKey, Revision
 from reindex.opening import Stores, Surroundings, open_stores
 from reindex.settings import EmbeddingSettings, OpenAISettings, Settings, SourceSettings
