@@ -23,7 +23,7 @@ class ProviderHouse(House):
     def __init__(self, folder, openai, **settings):
         super().__init__(folder)
         self.openai = openai
-        self.environment = {"OPENAI_API_KEY": openai.key}
+        self.environment = {}  # beside the key
         self._apps = []
         openai.close_with(self)
         self.settings = replace(
@@ -58,7 +58,11 @@ class ProviderHouse(House):
     def app(self):
         """Another one each time, as a command has it."""
         made = App(
-            self.settings, self.docs.parent, self.clock, environment=self.environment, parser=self.parser
+            self.settings,
+            self.docs.parent,
+            self.clock,
+            environment={"OPENAI_API_KEY": self.openai.key, **self.environment},
+            parser=self.parser,
         )
         self._apps.append(made)
         return made

@@ -16,7 +16,7 @@ from provider.kill_points import points_of, run_until
 from provider_house import ProviderHouse, prose
 
 LAGS_S = (0, 1, 5)
-STRIDE = 1 if "EVERY_POINT" in os.environ else 11
+STRIDE = 1 if "EVERY_POINT" in os.environ else 23
 DOCUMENTS = 3
 
 

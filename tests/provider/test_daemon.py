@@ -160,7 +160,7 @@ def test_a_saved_file_waits_for_no_slow_download(house, openai):
     openai.options.hold.add("in_progress")
     with keep(house) as kept:
         kept.until(lambda: [job.state for job in house.jobs()] == ["submitted"])
-        slow = openai.fault("files.content", Slow(2_000))
+        slow = openai.fault("files.content", Slow(20_000))
         openai.release()
         kept.until(lambda: slow.met == 1)
         house.write("urgent.md", "# Urgent\n\nzebras cross the road\n")
