@@ -86,7 +86,7 @@ def test_the_gate_refuses_with_7(other_space):
 def test_wrong_use(place):
     for arguments, code, words in (
         (["rebuild", "--model", "no-such-model"], 1, "no-such-model"),
-        (["rebuild", "--provider", "openai"], 2, "not built"),
+        (["rebuild", "--provider", "openai"], 2, "no model of OpenAI"),
         (["rebuild", "--abandon", "--fresh"], 2, "--abandon"),
         (["generations", "promote", "1"], 2, "is the live one already"),
         (["generations", "promote", "9"], 2, "no generation 9"),

@@ -80,7 +80,7 @@ def test_a_damaged_note_is_none(tmp_path, note, catalog):
     [
         (Settings(chunking=ChunkingSettings(max_tokens=512)), "max_tokens = 512"),
         (Settings(embedding=EmbeddingSettings(dimensions=385)), "dimensions = 385"),
-        (Settings(embedding=EmbeddingSettings(provider="openai")), "not built"),
+        (Settings(embedding=EmbeddingSettings(provider="openai")), "no model of OpenAI"),
     ],
 )
 def test_what_a_model_can_not_do_is_a_clear_error(catalog, settings, message):
