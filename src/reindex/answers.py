@@ -41,13 +41,14 @@ def answer_to(sending: Sending, batch: Sequence[tuple[EmbeddingKey, Text]]) -> A
     if direct.has_sung:
         return _paid(sending, direct.paid, sent, counts)
     answer = _paid(sending, direct.paid, [CANARY_TEXT, *sent], [_CANARY_TOKENS, *counts])
-    tokens = max(0, answer.tokens - _CANARY_TOKENS)
+    canary_tokens = answer.tokens * _CANARY_TOKENS // (_CANARY_TOKENS + sum(counts))  # its share of the bill
+    tokens = answer.tokens - canary_tokens
     wrong = {position - 1: reason for position, reason in answer.wrong.items() if position}
     if 0 in answer.wrong:
         _sing(sending)
     else:
         try:
-            _hear(sending, answer.vectors[0], min(_CANARY_TOKENS, answer.tokens))
+            _hear(sending, answer.vectors[0], canary_tokens)
         except OutageError:
             book_again(sending, Outcome.UNUSABLE, len(sent), tokens)
             raise
