@@ -2,8 +2,9 @@
 
 import logging
 import math
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from reindex.app import App
 from reindex.attending import attend, longest_rest_s
@@ -21,6 +22,8 @@ class BatchRounds:
     def __init__(self) -> None:
         self.next_at = 0.0  # the first at once: batches may have ended while nobody looked
         self.trouble = ""
+        self.held: tuple[str, ...] = ()
+        self._said = ""
         self._rest_s = 0.0
 
     @property
@@ -37,34 +40,39 @@ class BatchRounds:
         provider, or a full disk, is told, and no reason to stop indexing what needs neither. Raises other
         StoreErrors.
         """
-        ended = 0
-        trouble = ""
+        report = PassReport()
         poll_s = app.settings.embedding.openai.batch_poll_s
         try:
-            report = PassReport()
             attended = attend(app, writer, report, is_last=False, meanwhile=meanwhile)
         except DiskError as error:
-            trouble = error.message
-            attended = None
             self._rest(longest_rest_s(app, writer))
+            self._tell(error.message, ())
+            return 0
+        if attended is None or not attended.open:
+            self.next_at = math.inf
+            self._rest_s = 0.0
         else:
-            if attended is None or not attended.open:
-                self.next_at = math.inf
-                self._rest_s = 0.0
-            else:
-                self._rest(min(max(poll_s, 2 * self._rest_s), longest_rest_s(app, writer)))
-            if attended is not None:
-                ended = attended.ended
-                trouble = attended.outage.message if attended.outage is not None else ""
-                trouble = trouble or "; ".join(attended.held)
-        if ended:
-            _log.info("%d batches ended: %d chunks embedded", ended, report.chunks.embedded)
+            self._rest(min(max(poll_s, 2 * self._rest_s), longest_rest_s(app, writer)))
+        if attended is None:  # nothing is with the provider, or there is no key any more
+            self._tell("; ".join(report.notices), ())
+            return 0
+        if attended.ended:
+            _log.info("%d batches ended: %d chunks embedded", attended.ended, report.chunks.embedded)
             self._rest(poll_s)
-        if trouble and trouble != self.trouble:
-            _log.warning("batches: %s", trouble)
-        self.trouble = trouble
-        return ended
+        self._tell(attended.outage.message if attended.outage is not None else "", attended.held)
+        return attended.ended
+
+    def _tell(self, trouble: str, held: Sequence[str]) -> None:
+        """What is not as it should be, and what waits; logged when it has changed, figures apart."""
+        said = _without_figures("; ".join((trouble, *held)))
+        if said.strip("; ") and said != self._said:
+            _log.warning("batches: %s", "; ".join(filter(None, (trouble, *held))))
+        self.trouble, self.held, self._said = trouble, tuple(held), said
 
     def _rest(self, rest_s: float) -> None:
         self._rest_s = rest_s
         self.next_at = time.monotonic() + rest_s
+
+
+def _without_figures(text: str) -> str:
+    return re.sub(r"[\d,.]+", "", text)

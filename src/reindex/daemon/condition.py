@@ -29,7 +29,8 @@ class Condition:
     `held_documents` are as of the last one; `behind_since` (by the clock
     that never jumps) is when the oldest of them changed. `postponed` were being written. `watching` says why
     changes are found later than they could be. `failure` is of the last pass, with what to do about it; ""
-    when it went well. `provider` is what keeps batches from being sent or looked at.
+    when it went well. `provider` is what keeps batches from being sent or looked at, `held` what
+    waits to be sent, for budget or queue, or for a person.
     """
 
     since: float = field(default_factory=time.time)
@@ -39,6 +40,7 @@ class Condition:
     phase: str = "starting"
     failure: str = ""
     provider: str = ""
+    held: tuple[str, ...] = ()
     watching: tuple[str, ...] = ()
     waiting: int = 0
     waiting_s: float = 0.0
@@ -100,6 +102,7 @@ class Condition:
         """Why it is not simply ready, each with what to do."""
         found = [self.failure] if self.failure else []
         found += [f"batches: {self.provider}"] if self.provider else []
+        found += self.held
         found += self.watching
         if self.is_paused:
             found.append("paused: `reindex resume` goes on")

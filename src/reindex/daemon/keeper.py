@@ -213,7 +213,7 @@ class Keeper:
 
         with self._open_writer(app) as writer:
             ended = self._batches.attend(app, writer, meanwhile)
-            self._condition.provider = self._batches.trouble
+            self._condition.provider, self._condition.held = self._batches.trouble, self._batches.held
             if ended:
                 self._is_everything_due, self._gone_on = True, None
             due = is_due(writer)
