@@ -280,3 +280,13 @@ def test_the_budget_of_the_fast_lane(house, openai):
         report = house.sync()
     assert report.documents.pending == 0
     house.check_converged(8)
+
+
+def test_row_13_a_learned_limit_is_tried_out_again(house, openai):
+    with house.app.writer("test", lambda _: None) as writer:
+        context = house.app.batch_context(writer.stores)
+        assert context.queue_limit("a model") == 0
+        context.learn_queue_limit("a model", 5_000)
+        assert context.queue_limit("a model") == 5_000
+        house.clock.ahead_s += 7 * 3_600
+        assert context.queue_limit("a model") == 0

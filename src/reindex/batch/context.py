@@ -12,6 +12,7 @@ from reindex.ports import BatchProvider
 from reindex.settings import OpenAISettings
 
 FOLDER = "batches"
+LEARNED_S = 6 * 3_600.0  # then a limit is tried out again: a refusal costs nothing
 _SENT = frozenset({JobState.SUBMITTING, JobState.SUBMITTED})
 _PAUSE_NOTE = "batches paused of "
 _QUEUE_NOTE = "batch queue limit of "
@@ -91,24 +92,35 @@ class BatchContext:
 
     def file_limit_bytes(self) -> int:
         """Of an input file: as it is set, or less, where the server refused one of twice that size."""
-        known = self.stores.ledger.note(_FILE_NOTE + self.provider.account)
+        known = self._learned(_FILE_NOTE + self.provider.account)
         limit = int(self.settings.batch_max_mb * 1e6)
-        return limit if known is None else min(limit, int(known))
+        return min(limit, known) if known else limit
 
     def learn_file_limit(self, refused_bytes: int) -> None:
         """The server refused a file of that size for its size."""
         note = _FILE_NOTE + self.provider.account
-        self.stores.ledger.record_note(note, str(max(1, min(refused_bytes, self.file_limit_bytes()) // 2)))
+        self._learn(note, min(refused_bytes, self.file_limit_bytes()) // 2)
 
     def queue_limit(self, model: str) -> int:
         """Tokens that may be enqueued at a time; 0: nobody knows yet."""
         if self.settings.batch_queue_tokens:
             return self.settings.batch_queue_tokens
-        return int(self.stores.ledger.note(_QUEUE_NOTE + model) or 0)
+        return self._learned(_QUEUE_NOTE + model)
 
     def learn_queue_limit(self, model: str, tokens: int) -> None:
         """The server said so, or refused so many."""
-        self.stores.ledger.record_note(_QUEUE_NOTE + model, str(max(1, tokens)))
+        self._learn(_QUEUE_NOTE + model, tokens)
+
+    def _learn(self, note: str, limit: int) -> None:
+        self.stores.ledger.record_note(note, f"{max(1, limit)} {self.now}")
+
+    def _learned(self, note: str) -> int:
+        """A limit that was learned within LEARNED_S; 0: none. Accounts grow, and a refusal may have been for
+        what others had enqueued.
+        """
+        limit, _, at = (self.stores.ledger.note(note) or "0 0").partition(" ")
+        is_fresh = abs(self.now - float(at or 0)) < LEARNED_S
+        return int(limit) if is_fresh else 0
 
 
 def sweep(stores: Stores) -> None:
