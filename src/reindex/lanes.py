@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reindex.batch.context import BatchContext
 from reindex.core.batching import request_batches, token_batches
+from reindex.core.canary import CANARY_TEXT
 from reindex.core.identity import Recipe
 from reindex.core.jobs import Lane
 from reindex.core.lanes import LanePolicy
@@ -22,6 +23,7 @@ class Lanes:
     direct: DirectLane
     policy: LanePolicy
     window_chunks: int
+    window_tokens: int | None = None  # more would make one request more
     batch: BatchContext | None = None
     sent_dimensions: int | None = None
 
@@ -29,6 +31,14 @@ class Lanes:
 def prices_of(model: str, settings: OpenAISettings) -> Prices:
     """Of a provider's model, by the settings."""
     return prices(model, settings.price_usd, settings.batch_price_usd, PRICES_USD)
+
+
+def _window_of(settings: EmbeddingSettings) -> tuple[int, int | None]:
+    """Chunks and tokens of a window: where requests are as large, what fills one, less a canary."""
+    openai = settings.openai
+    if openai.max_inputs_per_request <= settings.window_chunks:
+        return settings.window_chunks, None
+    return openai.max_inputs_per_request - 1, openai.max_tokens_per_request - len(CANARY_TEXT)
 
 
 def local_lanes(settings: EmbeddingSettings, recipe: Recipe, embedder: Embedder) -> Lanes:
@@ -68,7 +78,7 @@ def provider_lanes(
             attempts_max=openai.attempts_max,
         ),
         LanePolicy(openai.lane, openai.batch_min_chunks, openai.has_batch),
-        max(settings.window_chunks, min(openai.max_inputs_per_request, 2048)),
+        *_window_of(settings),
         batch,
         sent or None,
     )

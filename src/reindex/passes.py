@@ -139,6 +139,7 @@ def _run(
         preparer,
         lanes.direct,
         window_chunks=lanes.window_chunks,
+        window_tokens=lanes.window_tokens,
         progress=context.progress,
         report=context.report,
         failed=failed,

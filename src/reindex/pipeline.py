@@ -55,6 +55,7 @@ class Pipeline:
         direct: DirectLane,
         *,
         window_chunks: int,
+        window_tokens: int | None,
         progress: Progress,
         report: PassReport,
         failed: Callable[[Sequence[Failure]], None],
@@ -66,6 +67,7 @@ class Pipeline:
         self._direct = direct
         self._route = route
         self._window_chunks = window_chunks
+        self._window_tokens = window_tokens
         self._progress = progress
         self._report = report
         self._failed = failed
@@ -143,7 +145,7 @@ class Pipeline:
         for name in plan.deleted:
             window.add_gone(name, recorded(self._generation.number, name))
         for name, document in self._route(self._updates(prepared, plan)):
-            if isinstance(document, Update) and window.would_overflow(document, self._window_max):
+            if isinstance(document, Update) and self._would_overflow(window, document):
                 yield window
                 window = Window()
                 limit = min(self._window_chunks, 2 * limit)
@@ -183,10 +185,11 @@ class Pipeline:
         share = _FIRST_WINDOW_SHARE if self._direct.lane is Lane.LOCAL else 1
         return max(1, self._window_chunks // share)
 
-    @property
-    def _window_max(self) -> int | None:
-        """More chunks would make one request more. None: that costs nothing."""
-        return None if self._direct.lane is Lane.LOCAL else self._window_chunks
+    def _would_overflow(self, window: Window, document: Update) -> bool:
+        """Whether the document would make one request more, where that costs something."""
+        if self._direct.lane is Lane.LOCAL:
+            return False
+        return window.would_overflow(document, self._window_chunks, self._window_tokens)
 
     def _work(self, window: Window, plan: Plan, applier: ThreadPoolExecutor) -> None:
         """Embed a window while the one before is applied; then send it after that one."""

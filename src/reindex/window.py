@@ -45,22 +45,27 @@ class Window:
     gone: list[DocumentName] = field(default_factory=list)
     rows_gone: int = 0
     chunks: int = 0
+    tokens: int = 0
     size_bytes: int = 0
 
     @property
     def is_empty(self) -> bool:
         return not self.updates and not self.gone
 
-    def would_overflow(self, update: Update, chunks_max: int | None) -> bool:
-        """Whether it has more than so many chunks with this document, and something to go without it."""
-        if chunks_max is None or not self.updates:
+    def would_overflow(self, update: Update, chunks_max: int, tokens_max: int | None) -> bool:
+        """Whether it has more than so many chunks or tokens with this document, and something to go without
+        it.
+        """
+        if not self.updates:
             return False
-        return self.chunks + len(update.prepared.chunks) > chunks_max
+        is_long = tokens_max is not None and self.tokens + update.prepared.layout.tokens > tokens_max
+        return is_long or self.chunks + len(update.prepared.chunks) > chunks_max
 
     def add(self, update: Update) -> None:
         """One more document to write."""
         self.updates.append(update)
         self.chunks += len(update.prepared.chunks)
+        self.tokens += update.prepared.layout.tokens
         self.size_bytes += update.prepared.size_bytes
 
     def add_gone(self, name: DocumentName, recorded: RecordedDocument | None) -> None:
