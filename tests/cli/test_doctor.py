@@ -104,7 +104,8 @@ def test_a_data_directory_for_everybody(sick):
 def test_a_damaged_database(sick, name, check):
     path = sick.folder / f".reindex/{name}.sqlite"
     content = bytearray(path.read_bytes())
-    content[4096:8192] = b"\xff" * 4096
+    page_bytes = int.from_bytes(content[16:18], "big")
+    content[page_bytes : 2 * page_bytes] = b"\xff" * page_bytes
     path.write_bytes(content)
     before = path.read_bytes()
     assert findings(sick)[check]["state"] == "failed"
