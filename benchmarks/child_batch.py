@@ -116,7 +116,7 @@ def collecting(context: BatchContext, lines: int, dimensions: int) -> Callable[[
     job = ledger.jobs.one(number)
     assert job is not None
     ended = RemoteBatch("batch", "completed", "input", "output", created_at=1.0)
-    return lambda: collect(context, job, record, [ended])
+    return lambda: collect(context, job, record, [ended], lambda _: False)
 
 
 def write_output(path: Path, lines: int, dimensions: int) -> None:
