@@ -223,7 +223,7 @@ class App:
         return provider_lanes(embedding, recipe, self.provider().embedder(recipe), batch)
 
     def provider(self) -> OpenAIProvider:
-        """The one that is configured. Raises ConfigError without a key."""
+        """The one that is configured. Raises AccountError without a key."""
         from reindex.embedders.openai_provider import OpenAIProvider
 
         if self._provider is None:
@@ -231,7 +231,7 @@ class App:
         return self._provider
 
     def batch_context(self, stores: Stores) -> BatchContext:
-        """What the batch lane works with. Raises ConfigError without a key."""
+        """What the batch lane works with. Raises AccountError without a key."""
         from reindex.batch.context import BatchContext
         from reindex.lanes import prices_of
 

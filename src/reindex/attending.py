@@ -32,8 +32,8 @@ def attend(
     """One round with the provider, told in the report; None where nothing was ever sent by batch.
 
     `is_last`: what has gathered is sealed and sent. `meanwhile` is called while the provider is waited for,
-    and may run a pass. An outage is in the report: everything stays, and is
-    tried again; so is it where there is no key any more.
+    and may run a pass. An outage is in the report: everything stays, and is tried again; so is it where there
+    is no key any more.
     """
     sweep(writer.stores)
     if not is_awaiting(writer):
@@ -100,8 +100,10 @@ def _rest_by(outage: OutageError | None, rest_s: float) -> float:
 
 
 def remove_uploads(app: App, writer: Writer) -> None:
-    """Remove the files at the provider that no batch needs, if there ever was one."""
-    if read_identity(writer.data_dir) is None:
+    """Remove the files at the provider that no batch needs, if there ever was one. Not while there may be
+    batches that the ledger does not know: their texts are learned from those files.
+    """
+    if read_identity(writer.data_dir) is None or may_have_unknown(writer.stores):
         return
     try:
         sweep_uploads(app.batch_context(writer.stores))

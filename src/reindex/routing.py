@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from reindex.batch.gathering import Gatherer
 from reindex.core.jobs import Lane
 from reindex.core.lanes import LanePolicy
-from reindex.direct import Text
-from reindex.model import Chunk, DocumentName, EmbeddingKey
+from reindex.model import DocumentName, EmbeddingKey
 from reindex.preparing import Preparer
 from reindex.report import PassReport, Progress
 from reindex.stores.booking_rows import Booking, Outcome
@@ -124,19 +123,11 @@ class Router:
             self.writer.ledger.waits.record(self.writer.generation.number, [(wait, jobs)])
         else:
             flying = self.gatherer.in_flight(list(missing.new)) | missing.flying
-            texts = self._texts(update, missing.new - flying.keys())
+            wanted = missing.new - flying.keys()
+            texts = update.texts(wanted, self.preparer.text_sent, self.preparer.extra_tokens)
             self.gatherer.add(name, layout.revision, layout.parser, texts, set(flying.values()))
         self.report.documents.pending += 1
         self.progress.advance(update.prepared.size_bytes)
-
-    def _texts(self, update: Update, wanted: set[EmbeddingKey]) -> dict[EmbeddingKey, Text]:
-        texts: dict[EmbeddingKey, Text] = {}
-        for position, _ in update.new_rows:
-            key = update.prepared.layout.keys[position]
-            if key in wanted:
-                chunk: Chunk = update.prepared.chunks[position]
-                texts[key] = Text(self.preparer.text_sent(chunk), chunk.tokens + self.preparer.extra_tokens)
-        return texts
 
     def _count_repeats(self, missing: _Missing) -> None:
         """Texts that a batch carries, and that are wanted now: they are paid twice, knowingly."""

@@ -21,6 +21,18 @@ class Update:
     rows_gone: tuple[str, ...]
     is_new: bool
 
+    def texts(
+        self, wanted: Collection[EmbeddingKey], text_sent: Callable[[Chunk], str], extra_tokens: int
+    ) -> dict[EmbeddingKey, Text]:
+        """The texts of those keys, of the rows that are new. `extra_tokens` come with each of them."""
+        found: dict[EmbeddingKey, Text] = {}
+        for position, _ in self.new_rows:
+            key = self.prepared.layout.keys[position]
+            if key in wanted:
+                chunk = self.prepared.chunks[position]
+                found[key] = Text(text_sent(chunk), chunk.tokens + extra_tokens)
+        return found
+
 
 def update_of(prepared: Prepared, recorded: RecordedDocument | None) -> Update:
     """Compare chunk ids with what the ledger recorded: rows that stay are neither written nor deleted."""
@@ -88,11 +100,7 @@ class Window:
         """The texts of those keys."""
         texts: dict[EmbeddingKey, Text] = {}
         for update in self.updates:
-            for position, _ in update.new_rows:
-                key = update.prepared.layout.keys[position]
-                if key in wanted:
-                    chunk = update.prepared.chunks[position]
-                    texts[key] = Text(text_sent(chunk), chunk.tokens + extra_tokens)
+            texts |= update.texts(wanted, text_sent, extra_tokens)
         return texts
 
     def take_out_refused(self, refused: Mapping[EmbeddingKey, str], now: float) -> list[Failure]:

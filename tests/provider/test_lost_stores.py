@@ -9,6 +9,7 @@ import pytest
 from openai_standin import StandIn
 from processes import Place
 from provider_house import ProviderHouse, prose
+from reindex.attending import remove_uploads
 from reindex.dev_openai.refusals import server_error
 
 GRACE_S = 60
@@ -193,3 +194,14 @@ def test_two_processes_at_once_send_one_batch(house, openai, tmp_path):
     assert 0 in codes
     settle(house)
     check(house, batches=1)
+
+
+def test_uploads_are_not_swept_while_batches_may_be_unknown(house, openai):
+    """The input file is where an adopted batch's texts are learned from."""
+    openai.options.hold.add("in_progress")
+    house.sync()
+    (house.data_dir / "ledger.sqlite").unlink()
+    with house.app.writer("gc", lambda _: None) as writer:
+        remove_uploads(house.app, writer)
+    assert openai.requests()["files.delete"] == 0
+    assert len(openai.files("batch")) == 1

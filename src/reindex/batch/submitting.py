@@ -24,6 +24,11 @@ from reindex.embedders.openai_errors import REQUEST_TOO_LARGE
 from reindex.errors import GoneError, OutageError, RefusedError
 from reindex.stores.identity_file import make_identity, write_identity
 
+SUBMISSIONS_NOTE = "batch submissions"
+OTHER_ACCOUNT = (
+    "it belongs to another server, key or project: put that back, or `reindex jobs cancel` it (what it cost"
+    " is then lost)"
+)
 FRESH_S = 600.0  # so long a file or a batch that was just made may be unknown to the provider
 
 
@@ -66,13 +71,6 @@ def submit(context: BatchContext, job: Job, record: BatchRecord) -> None:
         ledger.record_note(SUBMISSIONS_NOTE, str(identity.submissions))
         ledger.jobs.change_state(job.number, JobState.SUBMITTING, context.now)
     create(context, job, record)
-
-
-SUBMISSIONS_NOTE = "batch submissions"
-OTHER_ACCOUNT = (
-    "it belongs to another server, key or project: put that back, or `reindex jobs cancel` it (what it cost"
-    " is then lost)"
-)
 
 
 def create(context: BatchContext, job: Job, record: BatchRecord) -> None:
