@@ -65,13 +65,16 @@ def serve_pass(
         return changes
     remember(writer, observation, changes, now)
     _count_unworked(changes, context.report)
+    is_all = True
     if not changes.plan.is_empty or writer.generation is None or not writer.is_live:
         if writer.generation is None:
             writer.start_generation(recipe)
         writer.check_rows()
-        _run(context, writer, recipe, observation, changes, writer.ledger.failures.record)
+        is_all = _run(context, writer, recipe, observation, changes, writer.ledger.failures.record)
         context.progress.phase("upkeep", 0, "steps")
         maintain(writer, context.app.settings)
+    if is_all:
+        _forget_due(writer, observation)
     if observation.places is None and not changes.pending:
         writer.mark_caught_up()
     return changes
@@ -105,10 +108,13 @@ def build_pass(
     def failed(more: Sequence[Failure]) -> None:
         failures.update((failure.name, failure) for failure in more)
 
+    is_all = True
     if not changes.plan.is_empty:
         writer.check_rows()
         recipe = writer.generation.recipe
-        _run(context, writer, recipe, observation, changes, failed, parser, meanwhile)
+        is_all = _run(context, writer, recipe, observation, changes, failed, parser, meanwhile)
+    if is_all:
+        _forget_due(writer, observation)
     return changes
 
 
@@ -121,18 +127,21 @@ def _run(
     failed: Callable[[Sequence[Failure]], None],
     parser: ParserProcess | None = None,
     meanwhile: Callable[[], None] = lambda: None,
-) -> None:
-    """One run of the pipeline, with the lanes of the recipe's provider."""
+) -> bool:
+    """One run of the pipeline, with the lanes of the recipe's provider. False: documents were held back, by
+    the budget or because batches may be unknown.
+    """
     app = context.app
     lanes = app.lanes(writer.stores, recipe, context.catalog, context.report.notices.append)
     preparer = app.preparer(recipe, context.catalog, context.sources, parser)
-    route, gatherer = straight_on, None
+    route, gatherer, is_all = straight_on, None, True
     if lanes.batch is not None:
         assert writer.generation is not None, "a pass has a generation"
         gatherer = Gatherer(lanes.batch, writer.generation, lanes.sent_dimensions)
         policy = replace(lanes.policy, is_now=context.is_now)
         router = Router(writer, policy, gatherer, preparer, context.report, context.progress)
         router.is_blind = may_have_unknown(writer.stores)
+        is_all = not router.is_blind
         route = router.route
     pipeline = Pipeline(
         writer,
@@ -152,6 +161,15 @@ def _run(
         except BudgetError as error:
             context.report.notices.append(f"{error.message} ({error.hint})")
             context.report.documents.pending += pipeline.left
+            is_all = False
+    return is_all
+
+
+def _forget_due(writer: Writer, observation: Observation) -> None:
+    """After a look at everything, that was worked off."""
+    assert writer.generation is not None, "a pass has a generation"
+    if observation.places is None and writer.ledger.waits.any():
+        writer.ledger.waits.forget_due(writer.generation.number)
 
 
 def _count_unworked(changes: Changes, report: PassReport) -> None:

@@ -74,10 +74,11 @@ def recorded_status(
         if failures:
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
         found += [_held_reason(hold) for hold in holds]
-        waits = _waits(ledger, live)
+        waits, due = _waits(ledger, live)
         if waits:
             found.append(_waiting_reason(len(waits)))
-            lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in waits))
+        if waits or due:
+            lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in (*waits, *due)))
         if live is not None and not _has_table(app, live):
             found.append("the table of the live generation is missing: it is made again")
         is_well = state != "ready" or not (failures or holds)
@@ -85,7 +86,7 @@ def recorded_status(
             ledger,
             state=state if is_well else "degraded",
             reasons=tuple(found),
-            pending=pending + len(waits),
+            pending=max(pending, len(due)) + len(waits),  # a pass that is under way has planned those
             failures=failures,
             holds=holds,
             lag_s=round(lag_s, 3),
@@ -228,12 +229,13 @@ def _reasons(
     return tuple(reasons)
 
 
-def _waits(ledger: Ledger | None, live: Generation | None) -> list[Wait]:
-    """Of the live generation, or of a first load."""
-    if ledger is None:
-        return []
-    generation = live or ledger.generations.unfinished()
-    return list(ledger.waits.of(generation.number).values()) if generation is not None else []
+def _waits(ledger: Ledger | None, live: Generation | None) -> tuple[list[Wait], list[Wait]]:
+    """Of the live generation, or of a first load: those that wait for a batch, and those that are due."""
+    generation = live or (ledger.generations.unfinished() if ledger is not None else None)
+    if ledger is None or generation is None:
+        return [], []
+    waits = ledger.waits
+    return list(waits.of(generation.number).values()), list(waits.due(generation.number).values())
 
 
 def _waiting_reason(documents: int) -> str:

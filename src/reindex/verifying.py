@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from reindex.app import App
-from reindex.changes import find_changes
+from reindex.changes import document_parser, find_changes
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import LOCAL, ModelCatalog
 from reindex.errors import StoreError
-from reindex.model import EmbeddingKey
-from reindex.observe import observe
+from reindex.model import DocumentName, EmbeddingKey
+from reindex.observe import Observation, observe
 from reindex.report import Progress
 from reindex.stores.cache import VectorCache
+from reindex.stores.ledger import Ledger
 from reindex.stores.snapshot import StoredChunk
 from reindex.vectors import Vector
 from reindex.verify import INDEX_HINT, Verification, verify_deeply, verify_index
@@ -45,8 +46,9 @@ def run_verify(app: App, progress: Progress, *, deep: bool, spends: bool = False
                 for name, failure in changes.waiting.items()
                 if failure.revision is not None or name in changes.unreadable
             }
+            waiting = [*changes.plan.waiting, *_due(ledger, number, observation)]
             result = reader.with_snapshot(
-                lambda snapshot: verify_index(snapshot, observation, failures, held, changes.plan.waiting)
+                lambda snapshot: verify_index(snapshot, observation, failures, held, waiting)
             )
             reader.with_snapshot(lambda snapshot: snapshot.probe())
         except StoreError as error:
@@ -64,6 +66,19 @@ def run_verify(app: App, progress: Progress, *, deep: bool, spends: bool = False
                     )
                 )
         return result
+
+
+def _due(ledger: Ledger | None, generation: int, observation: Observation) -> list[DocumentName]:
+    """Documents whose batch has ended, at exactly the disk's revision: the next pass takes them in."""
+    if ledger is None:
+        return []
+    failures = ledger.failures.all()
+    return [
+        name
+        for name, wait in ledger.waits.due(generation).items()
+        if name not in failures
+        and (wait.revision, wait.parser) == (observation.revision(name), document_parser(name.path))
+    ]
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import pytest
 from daemon.conftest import Kept
 from openai_standin import StandIn
 from provider_house import ProviderHouse, prose
+from reindex.attending import attend
 from reindex.core.jobs import JobState
 from reindex.daemon.commands import Commands
 from reindex.dev_openai.faults import Slow
 from reindex.dev_openai.refusals import Refusal
+from reindex.report import PassReport
 from reindex.settings import DaemonSettings
 from reindex.status import recorded_status
 
@@ -119,6 +121,44 @@ def test_an_outage_is_told_and_over_when_it_is_over(house, openai):
         kept.until(lambda: house.found("zebras") == ["a.md"])
         kept.until(lambda: kept.condition.state == "ready")
     house.check_paid_once()
+
+
+def test_a_document_is_pending_until_it_is_indexed(house, openai):
+    """Also between the end of its batch and the pass that takes it in, and when that brought nothing."""
+    openai.options.hold.add("in_progress")
+    fill(house)
+    house.sync()
+    house.cancel(1)
+    openai.finish_all()
+    with house.app.writer("look", str) as writer:
+        attend(house.app, writer, PassReport(), is_last=False)
+    assert not house.open_jobs()
+    status = recorded_status(house.app, state="ready", reasons=(), pending=0, lag_s=0)
+    assert (status.pending, status.live) == (6, None)
+    assert status.lag_s > 0
+    openai.options.hold.clear()
+    house.write("5.md", prose(100))
+    (house.docs / "4.md").unlink()
+    house.settle()
+    status = recorded_status(house.app, state="ready", reasons=(), pending=0, lag_s=0)
+    assert (status.pending, status.documents, status.lag_s) == (0, 5, 0)
+
+
+def test_verify_knows_what_is_due(house, openai):
+    house.write("first.md", prose(50))
+    house.settle()
+    openai.options.hold.add("in_progress")
+    fill(house)
+    house.sync()
+    house.cancel(2)
+    openai.finish_all()
+    with house.app.writer("look", str) as writer:
+        attend(house.app, writer, PassReport(), is_last=False)
+    found = house.verify()
+    assert (found.ok, found.pending, found.missing) == (True, 6, 0)
+    house.write("0.md", prose(100))
+    found = house.verify()
+    assert (found.ok, found.pending, found.missing) == (False, 5, 1)
 
 
 def test_a_cancelled_batch_is_planned_anew(house, openai):

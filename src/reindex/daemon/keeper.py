@@ -284,8 +284,8 @@ class Keeper:
             self._are_stores_doubtful = True
         if task.error is not None:
             _log.warning("task %d: %s failed: %s", task.id, task.command, task.error["message"])
-        elif task.command == "retry":
-            self._is_everything_due = True  # that is what it was asked for
+        elif task.command in {"retry", "cancel"}:
+            self._is_everything_due = True  # that is what it was asked for, or what it left undone
         self._condition.phase = ""
 
     @contextmanager

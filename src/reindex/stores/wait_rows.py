@@ -1,7 +1,7 @@
 """Documents that wait for a batch, and texts whose answers failed before."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reindex.model import DocumentName, EmbeddingKey, Revision
@@ -9,6 +9,7 @@ from reindex.stores.file_rows import name_key
 from reindex.stores.sqlite import Database
 
 _KEYS_PER_STATEMENT = 2_000
+_DUE = 0  # in the place of a job: it has ended, with or without the vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,23 @@ class WaitRows:
         self._database = database
 
     def of(self, generation: int) -> dict[DocumentName, Wait]:
-        """The documents of a generation that wait."""
+        """The documents of a generation that wait for a job that is under way."""
+        return {wait.name: wait for wait in self._all(generation) if wait.job != _DUE}
+
+    def due(self, generation: int) -> dict[DocumentName, Wait]:
+        """Those whose jobs have all ended: until a pass has taken them in, they are not indexed."""
+        return {wait.name: wait for wait in self._all(generation) if wait.job == _DUE}
+
+    def _all(self, generation: int) -> Iterator[Wait]:
         if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'waits'") is None:
-            return {}  # a ledger of an older version, which is read before a writer has brought it up
+            return  # a ledger of an older version, which is read before a writer has brought it up
         rows = self._database.rows(
             "SELECT source, path, revision, parser, max(job), min(since) FROM waits WHERE generation = ?"
             " GROUP BY source, path, revision, parser",
             (generation,),
         )
-        waits = (Wait(DocumentName(row[0], os.fsdecode(row[1])), Revision(row[2]), *row[3:]) for row in rows)
-        return {wait.name: wait for wait in waits}
+        for source, path, revision, *rest in rows:
+            yield Wait(DocumentName(source, os.fsdecode(path)), Revision(revision), *rest)
 
     def any(self) -> bool:
         """Whether any document waits."""
@@ -69,8 +77,12 @@ class WaitRows:
         )
 
     def release(self, job: int) -> None:
-        """Nothing waits for this job any more."""
-        self._database.execute("DELETE FROM waits WHERE job = ?", (job,))
+        """The job has ended: what waited for it alone is due."""
+        self._database.execute("UPDATE OR REPLACE waits SET job = ? WHERE job = ?", (_DUE, job))
+
+    def forget_due(self, generation: int) -> None:
+        """A pass over everything has worked off what was due; the rest is gone, or as it was before."""
+        self._database.execute("DELETE FROM waits WHERE generation = ? AND job = ?", (generation, _DUE))
 
 
 class AttemptRows:
