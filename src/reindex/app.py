@@ -210,9 +210,15 @@ class App:
         return self._embedders[key]
 
     def lanes(
-        self, stores: Stores, recipe: Recipe, catalog: ModelCatalog, say: Callable[[str], None]
+        self,
+        stores: Stores,
+        recipe: Recipe,
+        catalog: ModelCatalog,
+        say: Callable[[str], None],
+        waiting: Callable[[], None],
     ) -> Lanes:
-        """The ways to a recipe's model."""
+        """The ways to a recipe's model. `waiting` is called while a provider takes its time to answer."""
+        from reindex.beside import UnhurriedEmbedder
         from reindex.embedders.catalog import LOCAL
         from reindex.lanes import local_lanes, provider_lanes
 
@@ -220,7 +226,8 @@ class App:
         if recipe.space.provider == LOCAL:
             return local_lanes(embedding, recipe, self.embedder(recipe, catalog, say))
         batch = self.batch_context(stores)
-        return provider_lanes(embedding, recipe, self.provider().embedder(recipe), batch)
+        embedder = UnhurriedEmbedder(self.provider().embedder(recipe), waiting)
+        return provider_lanes(embedding, recipe, embedder, batch)
 
     def provider(self) -> OpenAIProvider:
         """The one that is configured. Raises AccountError without a key."""

@@ -132,7 +132,9 @@ def _run(
     the budget or because batches may be unknown.
     """
     app = context.app
-    lanes = app.lanes(writer.stores, recipe, context.catalog, context.report.notices.append)
+    lanes = app.lanes(
+        writer.stores, recipe, context.catalog, context.report.notices.append, context.progress.waiting
+    )
     preparer = app.preparer(recipe, context.catalog, context.sources, parser)
     route, gatherer, is_all = straight_on, None, True
     if lanes.batch is not None:

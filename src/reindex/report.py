@@ -101,6 +101,10 @@ class Progress(Protocol):
         """So many documents are published, and so many chunks were embedded, in this run so far."""
         ...
 
+    def waiting(self) -> None:
+        """Called several times a second while an answer from outside is waited for. Raises nothing."""
+        ...
+
     def warn(self, message: str) -> None:
         """Something a person should know."""
         ...
@@ -127,6 +131,10 @@ class WarningsOnly:
 
     def count(self, *, documents: int, chunks: int) -> None:
         """Says nothing."""
+
+    def waiting(self) -> None:
+        """Passes it on."""
+        self._outer.waiting()
 
     def warn(self, message: str) -> None:
         """Passes it on."""

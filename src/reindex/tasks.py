@@ -181,6 +181,9 @@ class TaskReporting:
         self._task.progress.done += amount
         self._tasks.changed(self._task)
 
+    def waiting(self) -> None:
+        """Not told."""
+
     def planned(self, documents: int) -> None:
         """Not told."""
 

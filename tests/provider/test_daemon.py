@@ -10,7 +10,7 @@ from provider_house import ProviderHouse, prose
 from reindex.attending import attend
 from reindex.core.jobs import JobState
 from reindex.daemon.commands import Commands
-from reindex.dev_openai.faults import Slow
+from reindex.dev_openai.faults import Hang, Slow
 from reindex.dev_openai.refusals import Refusal
 from reindex.report import PassReport
 from reindex.settings import DaemonSettings
@@ -159,6 +159,21 @@ def test_verify_knows_what_is_due(house, openai):
     house.write("0.md", prose(100))
     found = house.verify()
     assert (found.ok, found.pending, found.missing) == (False, 5, 1)
+
+
+def test_what_is_saved_during_a_slow_answer_is_heard_of(house, openai):
+    house.write("first.md", prose(50))
+    with keep(house) as kept:
+        kept.until(lambda: house.published() is not None)
+        kept.until_equal()
+        hanging = openai.fault("embeddings", Hang(4))
+        house.write("slow.md", "# Slow\n\nsnails\n")
+        kept.until(lambda: hanging.met == 1)
+        house.write("urgent.md", "# Urgent\n\nzebras cross the road\n")
+        kept.until(lambda: kept.condition.waiting == 1)
+        assert hanging.met == 1
+        assert "slow.md" not in house.found("snails")
+        kept.until_equal()
 
 
 def test_a_cancelled_batch_is_planned_anew(house, openai):

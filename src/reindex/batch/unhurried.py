@@ -1,14 +1,12 @@
 """A provider whose requests take their time beside whatever else is to be done."""
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
+from reindex.beside import beside
 from reindex.core.batches import RemoteBatch
 from reindex.ports import BatchProvider
-
-_STEP_S = 0.05
 
 T = TypeVar("T")
 
@@ -51,12 +49,4 @@ class Unhurried:
         self._ask(lambda: self._inner.delete(file_id))
 
     def _ask(self, call: Callable[[], T]) -> T:
-        threads = ThreadPoolExecutor(1, thread_name_prefix="provider")
-        try:
-            future = threads.submit(call)
-            while not future.done():
-                self._meanwhile()
-                wait([future], _STEP_S)
-            return future.result()
-        finally:
-            threads.shutdown(wait=False)
+        return beside(call, self._meanwhile)

@@ -29,6 +29,9 @@ class QuietProgress:
     def advance(self, amount: int) -> None:
         """Says nothing."""
 
+    def waiting(self) -> None:
+        """Says nothing."""
+
     def planned(self, documents: int) -> None:
         """Says nothing."""
 

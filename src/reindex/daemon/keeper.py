@@ -309,15 +309,17 @@ class Keeper:
     ) -> Underway:
         was_paused = self._condition.is_paused  # what is asked for all the same is done
 
-        def meanwhile() -> None:
+        def listen() -> None:
             self._listen(watcher)
             self._take_at_once()
+
+        def meanwhile() -> None:
+            listen()
             while self._condition.is_paused and not was_paused and not self._is_stopping.is_set():
                 watcher.wait(TICK_S, is_taking=False)
-                self._listen(watcher)
-                self._take_at_once()
+                listen()
 
-        return Underway(self._condition, self._is_stopping.is_set, meanwhile, inner, is_overtaken)
+        return Underway(self._condition, self._is_stopping.is_set, meanwhile, listen, inner, is_overtaken)
 
     def _take_at_once(self) -> None:
         """Pause and resume wait for no work: it waits for them, at its next step."""

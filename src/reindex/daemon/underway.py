@@ -24,7 +24,7 @@ class Overtaken(ReindexError):  # noqa: N818 (no error either)
 
 class Underway:
     """A Progress. `meanwhile` is called at every step, and a step is where `is_stopping` ends the work; where
-    documents are embedded, so does `is_overtaken`.
+    documents are embedded, so does `is_overtaken`. `listen` is called while an answer is waited for.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class Underway:
         condition: Condition,
         is_stopping: Callable[[], bool],
         meanwhile: Callable[[], None],
+        listen: Callable[[], None],
         inner: Progress | None,
         is_overtaken: Callable[[], bool] = lambda: False,
     ) -> None:
         self._condition = condition
         self._is_stopping = is_stopping
         self._meanwhile = meanwhile
+        self._listen = listen
         self._inner = inner
         self._is_overtaken = is_overtaken
 
@@ -68,6 +70,10 @@ class Underway:
             self._condition.worked = documents
         else:
             self._inner.count(documents=documents, chunks=chunks)
+
+    def waiting(self) -> None:
+        """Nothing ends the waiting: what was asked for is paid for."""
+        self._listen()
 
     def warn(self, message: str) -> None:
         """Passed on."""

@@ -1,0 +1,74 @@
+"""Asking something that takes its time in a thread of its own, beside whatever else is to be done."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+from reindex.ports import PaidAnswer, PaidEmbedder
+
+if TYPE_CHECKING:
+    from reindex.vectors import Vectors
+
+_STEP_S = 0.05
+
+T = TypeVar("T")
+
+
+def beside(call: Callable[[], T], meanwhile: Callable[[], None]) -> T:
+    """What `call` returns or raises; `meanwhile` is called in this thread until then. An exception of
+    `meanwhile` ends the waiting.
+    """
+    threads = ThreadPoolExecutor(1, thread_name_prefix="beside")
+    try:
+        future = threads.submit(call)
+        while not future.done():
+            meanwhile()
+            wait([future], _STEP_S)
+        return future.result()
+    finally:
+        threads.shutdown(wait=False)
+
+
+class UnhurriedEmbedder:
+    """A PaidEmbedder that asks another one in a thread. `meanwhile` must not raise: an answer that nobody
+    waits for is paid for all the same.
+    """
+
+    def __init__(self, inner: PaidEmbedder, meanwhile: Callable[[], None]) -> None:
+        self._inner = inner
+        self._meanwhile = meanwhile
+
+    def embed(self, texts: Sequence[str]) -> "Vectors":
+        return beside(lambda: self._inner.embed(texts), self._meanwhile)
+
+    def embed_partly(
+        self,
+        texts: Sequence[str],
+        token_counts: Sequence[int],
+        on_lost: Callable[[int, int], None],
+        on_wrong: Callable[[int, int], None],
+    ) -> PaidAnswer:
+        """The last two are told in the thread that asks: the ledger is open in that one alone."""
+        told: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+        def tell() -> None:
+            while not told.empty():
+                told.get()()
+
+        def step() -> None:
+            tell()
+            self._meanwhile()
+
+        def ask() -> PaidAnswer:
+            return self._inner.embed_partly(
+                texts,
+                token_counts,
+                lambda count, tokens: told.put(lambda: on_lost(count, tokens)),
+                lambda count, tokens: told.put(lambda: on_wrong(count, tokens)),
+            )
+
+        try:
+            return beside(ask, step)
+        finally:
+            tell()
