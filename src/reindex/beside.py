@@ -1,8 +1,9 @@
 """Asking something that takes its time in a thread of its own, beside whatever else is to be done."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from reindex.ports import PaidAnswer, PaidEmbedder
@@ -19,15 +20,19 @@ def beside(call: Callable[[], T], meanwhile: Callable[[], None]) -> T:
     """What `call` returns or raises; `meanwhile` is called in this thread until then. An exception of
     `meanwhile` ends the waiting.
     """
-    threads = ThreadPoolExecutor(1, thread_name_prefix="beside")
-    try:
-        future = threads.submit(call)
-        while not future.done():
-            meanwhile()
-            wait([future], _STEP_S)
-        return future.result()
-    finally:
-        threads.shutdown(wait=False)
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 (raised again where it is waited for)
+            future.set_exception(error)
+
+    Thread(target=run, name="beside", daemon=True).start()  # no exit of the process waits for it
+    while not future.done():
+        meanwhile()
+        wait([future], _STEP_S)
+    return future.result()
 
 
 class UnhurriedEmbedder:

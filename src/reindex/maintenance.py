@@ -1,9 +1,11 @@
 """Upkeep of the live table, between passes only: indices, compaction, pruning. Decided by statistics."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from reindex.beside import beside
 from reindex.core.generations import TABLE_STATES, Generation, GenerationState
 from reindex.core.identity import unpack_keys
 from reindex.core.jobs import OPEN_STATES, Job, JobState, Lane
@@ -43,25 +45,28 @@ class GarbageReport:
     bytes_after: int
 
 
-def maintain(writer: Writer, settings: Settings) -> None:
-    """After a pass that wrote: keep the indices and the fragments in shape. Each step is published."""
+def maintain(writer: Writer, settings: Settings, meanwhile: Callable[[], None]) -> None:
+    """After a pass that wrote: keep the indices and the fragments in shape. Each step is published, and
+    `meanwhile` is called while it takes its time.
+    """
     index = settings.index
     statistics = writer.table().statistics()
     if not statistics.has_vector_index and statistics.rows >= index.vector_index_min_rows:
-        writer.table().build_vector_index()
+        beside(writer.table().build_vector_index, meanwhile)
         writer.adopt_version()
     if (
         statistics.unindexed_rows >= index.optimize_unindexed_rows
         or statistics.small_fragments >= small_fragments_max(statistics.rows, index.optimize_small_fragments)
     ):
-        writer.table().optimise()
+        beside(writer.table().optimise, meanwhile)
         writer.adopt_version()
     oldest = writer.oldest_version_in_reach()
-    name = writer.table().name
+    table = writer.table()
+    name = table.name
     on_disk = table_bytes(writer.data_dir, name)
     found = prunable_versions(writer.data_dir, name, oldest, PRUNE_MARGIN_S)
     if found >= versions_max(on_disk, statistics.live_bytes):
-        writer.table().prune(oldest, orphans=False)
+        beside(lambda: table.prune(oldest, orphans=False), meanwhile)
         writer.adopt_version()
 
 

@@ -72,7 +72,7 @@ def serve_pass(
         writer.check_rows()
         is_all = _run(context, writer, recipe, observation, changes, writer.ledger.failures.record)
         context.progress.phase("upkeep", 0, "steps")
-        maintain(writer, context.app.settings)
+        maintain(writer, context.app.settings, context.progress.waiting)
     if is_all:
         _forget_due(writer, observation)
     if observation.places is None and not changes.pending:

@@ -1,9 +1,13 @@
 """The loop: saved files are found, at no look at everything."""
 
-from daemon.conftest import Kept
+import threading
+from dataclasses import replace
+
+from daemon.conftest import LIMIT_S, Kept
 from doubles import paragraphs
 from reindex.daemon.commands import Commands
 from reindex.daemon.condition import Condition
+from reindex.stores.index import GenerationTable
 
 
 def test_a_save_an_edit_and_a_deletion_are_found(kept):
@@ -28,3 +32,25 @@ def test_what_is_to_be_tried_again_is_tried_at_once(house):
         assert task.result == {"documents": 1, "jobs": 0}
         with house.ledger() as ledger:
             assert len(ledger.failures.all()) == 1
+
+
+def test_what_is_saved_during_upkeep_is_heard_of(house, monkeypatch):
+    index = replace(house.settings.index, optimize_small_fragments=2)
+    house.settings = replace(house.settings, index=index)
+    is_heard = threading.Event()
+    plain = GenerationTable.optimise
+
+    def slowly(table):
+        house.write("meanwhile.md", paragraphs(99))
+        assert is_heard.wait(LIMIT_S)
+        return plain(table)
+
+    with Kept(house) as kept:
+        kept.until_equal()
+        monkeypatch.setattr(GenerationTable, "optimise", slowly)
+        house.write("a.md", paragraphs(1))
+        house.write("b.md", paragraphs(2))
+        kept.until(lambda: kept.condition.waiting and kept.condition.pending)
+        monkeypatch.setattr(GenerationTable, "optimise", plain)
+        is_heard.set()
+        kept.until_equal()
