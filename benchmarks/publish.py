@@ -10,6 +10,7 @@ from peers.environments import environment
 
 PLOT = Path("benchmarks") / "figures.svg"  # what the README shows
 BEGIN, END = "<!-- figures: written by `make bench-publish` -->", "<!-- end of figures -->"
+OF_A_RUN = ("command", "at", "took_s", "load_average_before", "load_average_after")
 _COLUMNS = ("figure of", "reindex", "bare", "figure", "aim", "spread", "met", "`--only`")
 
 
@@ -27,10 +28,14 @@ One row again: `python benchmarks/run.py --only NAME`, with `--quick` if this wa
 
 def machine(about: dict) -> str:
     listed = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    runs = "\n".join(_run(run) for run in (about, *about.get("added", [])))
+    return f"{runs}\n{about['processor']}, {about['cores']} cores; Python {about['python']}, {listed}."
+
+
+def _run(run: dict) -> str:
     return (
-        f"`{about['command']}` on {about['at']}: {about['took_s']} s. {about['processor']},"
-        f" {about['cores']} cores, load average {about['load_average_before']} before and"
-        f" {about['load_average_after']} after;\nPython {about['python']}, {listed}."
+        f"`{run['command']}` on {run['at']}: {run['took_s']} s, load average {run['load_average_before']}"
+        f" before and {run['load_average_after']} after."
     )
 
 
@@ -51,13 +56,18 @@ def draw(results: Path, target: Path) -> bool:
     return done.returncode == 0
 
 
+def read(results: Path) -> tuple[dict, list[Row]]:
+    """What was written of a run: the machine, and its rows."""
+    about = json.loads(results.read_text())
+    return about, [_row(found) for found in about.pop("rows")]
+
+
 def publish(results: Path, repository: Path) -> int:
     """The last full run into README.md and its plot beside it: nobody edits figures by hand."""
     if not results.exists():
         print("there is no full run yet: `make bench` first", file=sys.stderr)
         return 1
-    about = json.loads(results.read_text())
-    rows = [_row(found) for found in about["rows"]]
+    about, rows = read(results)
     readme = repository / "README.md"
     before, mark, rest = readme.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)

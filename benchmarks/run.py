@@ -2,6 +2,7 @@
 
     python benchmarks/run.py [--quick] [--only NAME,...] [--no-peers] [--repeats N] [--threads N]
                              [--corpus DIR] [--cranfield DIR] [--history FILE]
+    python benchmarks/run.py --only NAME,... --add    (those rows anew in the last full run, which says so)
     python benchmarks/run.py --publish      (the last full run into README.md, and its plot beside it)
 
 CPU seconds are user and system time of all threads. "floor" is what the figure is taken against: the same
@@ -102,6 +103,8 @@ def main() -> int:
             write(results / options.name, about, rows)  # an interrupted run leaves what it has
     publish.draw(results / f"{options.name}.json", results / f"{options.name}.svg")
     print(publish.page(about, rows))
+    if options.add:
+        add(results / "latest", about, rows)
     return 1 if failed else 0
 
 
@@ -117,6 +120,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--no-peers", action="store_true", help="leave the other systems out")
     parser.add_argument("--publish", action="store_true", help="the last full run into README.md")
+    parser.add_argument("--add", action="store_true", help="put the rows of --only into the last full run")
     parser.add_argument("--repeats", type=int, help="of each measurement, instead of its own number")
     parser.add_argument(
         "--threads",
@@ -127,6 +131,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     chosen = [name for name in options.only.split(",") if name]
+    if options.add and (not chosen or options.quick):
+        parser.error("--add goes with --only, and not with --quick")
     options.name = "only" if chosen else "quick" if options.quick else "latest"
     leave_out = options.quick or options.no_peers
     options.only = chosen or [n for n in MEASURES if not (leave_out and n.startswith("peers-"))]
@@ -151,6 +157,22 @@ def measure(name: str, context: Context, corpus: measures.Corpus) -> tuple[list[
         row.only = name
     progress(f"{name}: {time.monotonic() - started:.0f} s")
     return rows, is_ok
+
+
+def add(stem: Path, about: dict[str, object], rows: list[Row]) -> None:
+    """Rows of this run in the place of those of the last full one: a row's ratio is made within itself, so
+    that rows of two runs stand beside each other, if machine and packages are the same.
+    """
+    last, before = publish.read(stem.with_suffix(".json"))
+    for what in ("processor", "cores", "python", "packages"):
+        if last[what] != about[what]:
+            raise SystemExit(f"the last full run was made with another {what}: {last[what]}")
+    again = {row.only for row in rows}
+    kept = [row for row in before if row.only not in again]
+    order = list(MEASURES)
+    last["added"] = [*last.get("added", []), {key: about[key] for key in publish.OF_A_RUN}]
+    write(stem, last, sorted([*kept, *rows], key=lambda row: order.index(row.only)))
+    publish.draw(stem.with_suffix(".json"), stem.with_suffix(".svg"))
 
 
 def write(stem: Path, about: dict[str, object], rows: list[Row]) -> None:
