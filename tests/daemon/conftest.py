@@ -12,7 +12,7 @@ import pytest
 from doubles import House
 from reindex import changes
 from reindex.core import guard, settling
-from reindex.daemon import keeper, retries
+from reindex.daemon import retries, schedule
 from reindex.daemon.condition import Condition
 from reindex.daemon.keeper import Keeper
 from reindex.settings import DaemonSettings
@@ -64,7 +64,7 @@ class Kept:
 
     def look_at_everything(self):
         """As it does periodically."""
-        self.keeper._is_everything_due = True
+        self.keeper._schedule.is_everything_due = True
         self.keeper._wake()
 
     def until_equal(self, limit_s=LIMIT_S):
@@ -115,9 +115,9 @@ def quickly(monkeypatch):
     monkeypatch.setattr(settling, "BURST_QUIET_S", (0.05, 0.25))
     monkeypatch.setattr(settling, "WAIT_MAX_S", 3.0)
     monkeypatch.setattr(roots, "EVERY_S", 0.5)
-    monkeypatch.setattr(keeper, "RETRY_S", (0.5, 5.0))
+    monkeypatch.setattr(schedule, "RETRY_S", (0.5, 5.0))
     monkeypatch.setattr(retries, "RETRY_S", (0.5, 5.0))
-    monkeypatch.setattr(keeper, "BACKOFF_S", (0.1, 1.0))
+    monkeypatch.setattr(schedule, "BACKOFF_S", (0.1, 1.0))
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ def test_a_model_that_is_down_is_tried_again_until_it_is_back(kept, quickly):
 
 
 def test_the_pauses_after_a_failure_double_and_no_event_cuts_them_short(kept, monkeypatch):
-    monkeypatch.setattr("reindex.daemon.keeper.BACKOFF_S", (0.3, 60.0))
-    kept.keeper._backoff_s = 0.3
+    monkeypatch.setattr("reindex.daemon.schedule.BACKOFF_S", (0.3, 60.0))
+    kept.keeper._schedule._backoff_s = 0.3
     events = []
     plain = kept.keeper._failed
 
@@ -73,7 +73,7 @@ def test_who_may_not_work_sleeps_though_something_is_due(kept, why):
     if why == "paused":
         kept.condition.is_paused = True
     else:
-        kept.keeper._not_before = time.monotonic() + 30
+        kept.keeper._schedule.not_before = time.monotonic() + 30
     kept.keeper._wake()
     kept.until(lambda: turns)
     for number in range(3):
@@ -84,7 +84,7 @@ def test_who_may_not_work_sleeps_though_something_is_due(kept, why):
     while time.monotonic() < end:
         assert len(turns) - before < 10
     assert names(kept) == {"first.md"}
-    kept.condition.is_paused, kept.keeper._not_before = False, 0.0
+    kept.condition.is_paused, kept.keeper._schedule.not_before = False, 0.0
     kept.keeper._wake()
     kept.until_equal()
 

@@ -5,7 +5,6 @@ Every change to the stores is made here. A pass is the one that `sync` runs, ove
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +13,10 @@ from contextlib import closing, contextmanager
 from reindex.app import App
 from reindex.daemon.batch_rounds import BatchRounds
 from reindex.daemon.condition import Condition
-from reindex.daemon.retries import RETRY_S, retry_times
+from reindex.daemon.schedule import Schedule
 from reindex.daemon.underway import Overtaken, Stopping, Underway
-from reindex.errors import LockedError, OutageError, ReindexError, StoreError
-from reindex.model import WHOLE, DocumentName, Places, outermost
+from reindex.errors import LockedError, ReindexError, StoreError
+from reindex.model import Places
 from reindex.rebuilding import is_due
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
@@ -26,14 +25,8 @@ from reindex.tasks import Outcome, Task, TaskReporting, Tasks
 from reindex.writer import Writer
 
 TICK_S = 10.0  # at least so often it looks around
-BACKOFF_S = (1.0, 15.0)  # after a pass that failed as a whole, doubled each time
-LASTING_S = 300.0  # between two tries while a provider wants a person (no money, a wrong key), or hours
-BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 AT_ONCE = frozenset({"pause", "resume"})
 BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
-OVERTAKE_EVERY_S = 2.0  # at most so often, and
-OVERTAKE_SHARE = 4.0  # so many times as long apart as a look at everything takes, which comes after it
-RECONCILE_SPREAD = 0.1  # several daemons of a machine need not look at everything at the same moment
 
 _log = logging.getLogger("reindex.daemon")
 
@@ -53,12 +46,9 @@ class Keeper:
         self._next_app: App | None = None
         self._watcher: Watcher | None = None
         self._writer: Writer | None = None
-        self._is_everything_due = self._are_stores_doubtful = False
-        self._next_reconcile = self._not_before = self._next_overtaking = 0.0
+        self._are_stores_doubtful = False
         self._backlog = 0  # documents of a pass that was overtaken
-        self._is_overtaken = False
-        self._backoff_s = BACKOFF_S[0]
-        self._retries: dict[DocumentName, float] = {}
+        self._schedule = Schedule()
         self._batches = BatchRounds()
         self._gone_on: int | None = None  # the generation that was gone on with, after its batches
 
@@ -88,7 +78,7 @@ class Keeper:
                 break
             except Exception as error:  # noqa: BLE001 (the loop outlives every bug)
                 self._failed(error)
-                self._is_stopping.wait(max(0.0, self._not_before - time.monotonic()))
+                self._is_stopping.wait(max(0.0, self._schedule.not_before - time.monotonic()))
         self._tasks.fail_waiting("the daemon was stopped", "Run the command again.")
 
     def _run_with(self, app: App) -> None:
@@ -99,7 +89,7 @@ class Keeper:
         watcher = Watcher(app.sources(), daemon.settle_ms / 1000, daemon.poll_s)
         with closing(watcher), closing(app), app.keep_open("run", _log.warning):
             self._watcher = watcher
-            self._is_everything_due, self._are_stores_doubtful = True, False
+            self._schedule.is_everything_due, self._are_stores_doubtful = True, False
             try:
                 while not (self._is_stopping.is_set() or self._next_app or self._are_stores_doubtful):
                     self._turn(app, watcher)
@@ -117,7 +107,7 @@ class Keeper:
         if self._batches.is_due:
             self._attend(app, watcher)
         oldest_s = watcher.oldest_s()
-        places = self._due(app, watcher)
+        places = self._schedule.due(watcher, [source.name for source in app.settings.sources])
         if places is None or places:
             if self._condition.behind_since is None and (oldest_s or not self._condition.is_ready):
                 self._condition.behind_since = time.monotonic() - oldest_s
@@ -125,16 +115,11 @@ class Keeper:
 
     @property
     def _is_working(self) -> bool:
-        return not self._condition.is_paused and time.monotonic() >= self._not_before
+        return not (self._condition.is_paused or self._schedule.is_backing_off)
 
     def _rest_s(self) -> float:
         """How long there is nothing to do, if nothing is heard."""
-        if self._condition.is_paused:
-            return TICK_S
-        now = time.monotonic()
-        times = [self._next_reconcile, self._batches.next_at, *self._retries.values()]
-        due = now if self._is_everything_due else min(times)
-        return min(TICK_S, max(0.0, due - now, self._not_before - now))
+        return TICK_S if self._condition.is_paused else self._schedule.rest_s(self._batches.next_at, TICK_S)
 
     def _listen(self, watcher: Watcher) -> None:
         condition = self._condition
@@ -143,25 +128,6 @@ class Keeper:
         condition.waiting, condition.waiting_s = watcher.waiting, watcher.oldest_s()
         condition.overflows, condition.watches = watcher.overflows, watcher.watches
         condition.watching = tuple(watcher.troubles())
-
-    def _due(self, app: App, watcher: Watcher) -> Places | None:
-        """Where to look now; None is everywhere."""
-        now = time.monotonic()
-        places = dict(watcher.take())
-        if self._is_overtaken and places:
-            self._is_overtaken = False
-            return places
-        is_reconcile_due = now >= self._next_reconcile
-        if is_reconcile_due and watcher.is_in_burst:  # it would take half of it
-            is_reconcile_due, self._next_reconcile = False, now + BURST_REST_S
-        is_everywhere = all(places.get(source.name) == WHOLE for source in app.settings.sources)
-        if self._is_everything_due or is_reconcile_due or is_everywhere:
-            watcher.take_everything()
-            return None
-        for name in [name for name, at in self._retries.items() if now >= at]:
-            places[name.source] = outermost({*places.get(name.source, ()), name.path})
-            self._retries[name] = now + RETRY_S[0]
-        return places
 
     def _pass(self, app: App, watcher: Watcher, places: Places | None) -> None:
         """One pass. When it fails, everything is looked at by the next: nothing is forgotten."""
@@ -174,24 +140,21 @@ class Keeper:
                 self._batches.look_soon(writer)
                 failures = writer.ledger.failures.all()
         except Overtaken:
-            self._is_everything_due = self._is_overtaken = True
+            self._schedule.overtaken(self._condition.planned_at - started)
             self._backlog = max(0, self._condition.planned - self._condition.worked)
             self._writer = None
-            look_s = self._condition.planned_at - started  # it is looked at anew after that
-            self._next_overtaking = time.monotonic() + max(OVERTAKE_EVERY_S, OVERTAKE_SHARE * look_s)
             return
         except ReindexError as error:
-            self._is_everything_due = True
+            self._schedule.is_everything_due = True
             self._writer = None
             if isinstance(error, (Stopping, StoreError)):
                 raise  # the stores are opened anew, which mends what can be mended
             self._failed(error)
             return
-        self._retries = retry_times(failures, app.clock.now(), tried=self._retries)
+        self._schedule.retry(failures, app.clock.now())
         if places is None:
-            self._is_everything_due, self._backlog = False, 0
-            spread = 1 + random.uniform(-RECONCILE_SPREAD, RECONCILE_SPREAD)  # noqa: S311 (no secret)
-            self._next_reconcile = time.monotonic() + app.settings.daemon.reconcile_s * spread
+            self._schedule.looked_everywhere(app.settings.daemon.reconcile_s)
+            self._backlog = 0
             self._condition.reconciles += 1
             self._condition.reconciles_s += time.monotonic() - started
         for name in report.postponed:
@@ -215,14 +178,14 @@ class Keeper:
             ended = self._batches.attend(app, writer, meanwhile)
             self._condition.provider, self._condition.held = self._batches.trouble, self._batches.held
             if ended:
-                self._is_everything_due, self._gone_on = True, None
+                self._schedule.is_everything_due, self._gone_on = True, None
             due = is_due(writer)
             if due is not None and due != self._gone_on:
                 self._gone_on = due
                 self._tasks.submit("rebuild", {"go_on": True})
 
     def _succeeded(self, report: PassReport, took_s: float) -> None:
-        self._backoff_s, self._not_before = BACKOFF_S[0], 0.0
+        self._schedule.succeeded()
         condition = self._condition
         condition.failure = ""
         condition.planned, condition.worked = self._backlog, 0
@@ -231,7 +194,7 @@ class Keeper:
         condition.passes += 1
         condition.last_success_at = time.time()
         condition.phase = ""
-        if not self._is_everything_due:  # else a backlog was overtaken, and goes on now
+        if not self._schedule.is_everything_due:  # else a backlog was overtaken, and goes on now
             condition.behind_since = None
             condition.is_ready = True
         documents = report.documents
@@ -259,11 +222,7 @@ class Keeper:
         # Who waits for the start is to learn of this, and what was published before is served meanwhile.
         # (Another process that is just writing is waited for.)
         self._condition.is_ready = self._condition.is_ready or not isinstance(error, LockedError)
-        wait_s = self._backoff_s
-        if isinstance(error, OutageError):
-            wait_s = max(wait_s, min(error.wait_s, LASTING_S), LASTING_S if error.is_lasting else 0.0)
-        self._not_before = time.monotonic() + wait_s
-        self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
+        self._schedule.failed(error)
 
     def _work_off(self, app: App, watcher: Watcher, task: Task) -> None:
         """What a task does to the stores, it does with a writer of its own."""
@@ -285,7 +244,7 @@ class Keeper:
         if task.error is not None:
             _log.warning("task %d: %s failed: %s", task.id, task.command, task.error["message"])
         elif task.command in {"retry", "cancel"}:
-            self._is_everything_due = True  # that is what it was asked for, or what it left undone
+            self._schedule.is_everything_due = True  # that is what it was asked for, or what it left undone
         self._condition.phase = ""
 
     @contextmanager
@@ -299,7 +258,7 @@ class Keeper:
     def _lets_by(self, watcher: Watcher) -> bool:
         """Whether the pass that is under way is a backlog that a saved file overtakes now."""
         is_backlog = self._condition.planned > BACKLOG_MIN
-        return is_backlog and time.monotonic() >= self._next_overtaking and watcher.has_saves_due
+        return is_backlog and self._schedule.may_overtake and watcher.has_saves_due
 
     def _underway(
         self,
