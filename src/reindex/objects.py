@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reindex.browsing import Difference
-    from reindex.core.batches import BatchRecord
     from reindex.core.generations import Behind, Generation
-    from reindex.core.jobs import Job
     from reindex.document_status import DocumentStatus
     from reindex.gate import GateReport
     from reindex.planning import PlanReport
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from reindex.report import PassReport
     from reindex.search import SearchResult
     from reindex.status import StoreStatus
-    from reindex.stores.failure_rows import Failure
     from reindex.stores.ledger import Ledger
     from reindex.verify import Verification
 
@@ -35,8 +32,6 @@ Object = Mapping[str, Any]
 
 FAILURES_MAX = 50
 """Failures that `status` names; `jobs` has all."""
-
-_DIGITS_MAX = 18  # of a number that SQLite can take
 
 
 def sync_object(report: PassReport) -> dict[str, object]:
@@ -47,7 +42,7 @@ def sync_object(report: PassReport) -> dict[str, object]:
         "documents": asdict(report.documents),
         "chunks": asdict(report.chunks),
         "tokens_embedded": report.tokens_embedded,
-        "cost_usd": _usd(report.cost_usd),
+        "cost_usd": usd(report.cost_usd),
         "commits": report.commits,
         "duration_s": report.duration_s,
     }
@@ -81,7 +76,7 @@ def plan_object(report: PlanReport) -> dict[str, object]:
         },
         "chunks": {"to_embed": report.to_embed, "cached": report.cached, "in_flight": report.in_flight},
         "tokens": report.tokens,
-        "cost_usd": {"realtime": _usd(report.usd_realtime), "batch": _usd(report.usd_batch)},
+        "cost_usd": {"realtime": usd(report.usd_realtime), "batch": usd(report.usd_batch)},
         "eta_s": report.eta_s,
     }
 
@@ -136,8 +131,8 @@ def status_object(store: StoreStatus, daemon: Presence | None) -> dict[str, obje
         "jobs": {state.value: count for state, count in store.jobs.items()},
         "spend": {
             "tokens": store.spend.tokens,
-            "usd": _usd(store.spend.usd),
-            "saved_usd": _usd(store.spend.saved_usd),
+            "usd": usd(store.spend.usd),
+            "saved_usd": usd(store.spend.saved_usd),
         },
         "paid_again": store.paid_again,
     }
@@ -197,35 +192,6 @@ def difference_object(first: int, second: int, found: Difference) -> dict[str, o
     }
 
 
-def jobs_object(ledger: Ledger | None) -> dict[str, object]:
-    """Every job that is remembered, latest first, and every dead letter."""
-    if ledger is None:
-        return {"jobs": [], "dead_letters": []}
-    batches = {record.job: record for record in ledger.batches.all()}
-    return {
-        "jobs": [_job_object(job, batches.get(job.number)) for job in ledger.jobs.all()],
-        "dead_letters": [_failure_object(failure) for failure in ledger.failures.all().values()],
-    }
-
-
-def cancelled_object(job: Job) -> dict[str, object]:
-    """A job right after it was cancelled: a provider may take its time to end it."""
-    return _job_object(job, None)
-
-
-def job_object(ledger: Ledger | None, name: str) -> dict[str, object] | None:
-    """One job ("7") with its keys, or one dead letter ("d3"); None when there is none of that name."""
-    if ledger is None:
-        return None
-    is_number = name.isdecimal() and len(name) <= _DIGITS_MAX
-    job = ledger.jobs.one(int(name)) if is_number else None
-    if job is not None:
-        value = _job_object(job, ledger.batches.one(job.number))
-        return value | {"keys": [key.hex() for key in ledger.jobs.keys(job.number)]}
-    failures = ledger.failures.all().values()
-    return next((_failure_object(f) for f in failures if name == f"d{f.number}"), None)
-
-
 def behind_object(behind: Behind | None) -> dict[str, object]:
     """How far an answer is behind the disk: a member to add to its object, where it is."""
     if behind is None:
@@ -240,7 +206,7 @@ def iso(timestamp: float | None) -> str | None:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _usd(amount: float) -> float:
+def usd(amount: float) -> float:
     """Without the noise of sums: a token costs 1e-8."""
     return round(amount, 10)
 
@@ -284,47 +250,4 @@ def _generation_object(
         "created_at": iso(generation.created_at),
         "promoted_at": iso(generation.promoted_at),
         "promoted_by": generation.promoted_by or None,
-    }
-
-
-def _job_object(job: Job, record: BatchRecord | None) -> dict[str, object]:
-    """With what is known of it at the provider, of a batch."""
-    value: dict[str, object] = {
-        "id": str(job.number),
-        "generation": job.generation,
-        "lane": job.lane.value,
-        "state": job.state.value,
-        "texts": job.texts,
-        "tokens": job.tokens,
-        "created_at": iso(job.created_at),
-        "updated_at": iso(job.updated_at),
-        "reason": job.reason,
-        "model": job.model or None,
-        "usd": _usd(job.usd),
-    }
-    if record is not None:
-        value["batch"] = {
-            "id": record.batch_id or None,
-            "input_file_id": record.file_id or None,
-            "state": record.provider_state or None,
-            "completed": record.completed,
-            "sealed_by": record.sealed_by or None,
-            "submitted_at": iso(record.submitting_at),
-            "expires_at": iso(record.expires_at),
-            "cancelling": record.is_cancelling,
-        }
-    return value
-
-
-def _failure_object(failure: Failure) -> dict[str, object]:
-    return {
-        "id": f"d{failure.number}",
-        "source": failure.name.source,
-        "path": failure.name.path,
-        "revision": failure.revision.hex() if failure.revision is not None else None,
-        "reason": failure.reason,
-        "permanent": failure.permanent,
-        "attempts": failure.attempts,
-        "first_at": iso(failure.first_at),
-        "last_at": iso(failure.at),
     }

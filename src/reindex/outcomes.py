@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from reindex.errors import ExitCode
-from reindex.objects import cancelled_object, plan_object, rebuild_object, sync_object, verify_object
+from reindex.job_objects import cancelled_object
+from reindex.objects import plan_object, rebuild_object, sync_object, verify_object
 from reindex.tasks import Outcome
 
 if TYPE_CHECKING:

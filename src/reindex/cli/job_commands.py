@@ -44,7 +44,7 @@ def jobs_list(
     """The latest jobs and every dead letter."""
 
     def direct(app: App, _: Progress) -> Outcome:
-        from reindex.objects import jobs_object
+        from reindex.job_objects import jobs_object
         from reindex.tasks import Outcome
 
         with app.ledger() as ledger:
@@ -64,7 +64,7 @@ def jobs_show(
     """One job or dead letter, whole."""
 
     def direct(app: App, _: Progress) -> Outcome:
-        from reindex.objects import job_object
+        from reindex.job_objects import job_object
         from reindex.tasks import Outcome
 
         with app.ledger() as ledger:

@@ -11,13 +11,12 @@ from reindex.errors import StoreError
 from reindex.http.events import Events
 from reindex.http.metrics import Numbers
 from reindex.http.surface import Health, SearchRequest, Surface
+from reindex.job_objects import job_object, jobs_object
 from reindex.objects import (
     Object,
     difference_object,
     document_object,
     generations_object,
-    job_object,
-    jobs_object,
     status_object,
 )
 from reindex.presence import Announcement
