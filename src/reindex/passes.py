@@ -10,7 +10,7 @@ from reindex.batch.gathering import Gatherer
 from reindex.changes import Changes, find_changes
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog
-from reindex.errors import BudgetError
+from reindex.errors import BudgetError, OutageError
 from reindex.maintenance import maintain
 from reindex.model import DocumentName
 from reindex.observe import Observation
@@ -34,6 +34,7 @@ class PassContext:
     progress: Progress
     report: PassReport
     is_now: bool = False  # nothing waits for a batch
+    outage: OutageError | None = None  # of the provider, which is not to be asked for anything
 
 
 def serve_pass(
@@ -156,6 +157,7 @@ def _run(
         failed=failed,
         meanwhile=meanwhile,
         route=route,
+        outage=context.outage,
     )
     with closing(gatherer) if gatherer is not None else nullcontext():
         try:

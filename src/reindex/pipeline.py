@@ -45,7 +45,8 @@ class _Applying:
 
 class Pipeline:
     """One pass over one generation. `failed` is told of the documents that failed, and `meanwhile` is called
-    every now and then, between commits: other work may be done in it.
+    every now and then, between commits: other work may be done in it. `outage`: the provider is down, and not
+    asked for anything.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Pipeline:
         failed: Callable[[Sequence[Failure]], None],
         meanwhile: Callable[[], None] = lambda: None,
         route: Route = straight_on,
+        outage: OutageError | None = None,
     ) -> None:
         self._writer = writer
         self._preparer = preparer
@@ -74,7 +76,8 @@ class Pipeline:
         self._meanwhile = meanwhile
         self._failures: list[Failure] = []
         self._applying: _Applying | None = None
-        self._outage: OutageError | None = None
+        self._outage = outage
+        self._is_lacking = False  # documents were left out for it
         self.left = 0  # documents of the plan that a failure kept from being worked on
         self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
 
@@ -108,7 +111,7 @@ class Pipeline:
             try:
                 for window in self._windows(prepared, plan):
                     self._work(window, plan, applier)
-                if self._outage is not None:
+                if self._outage is not None and self._is_lacking:
                     raise self._outage
             except ReindexError:
                 self._finish(plan)  # what came before the failure counts all the same
@@ -225,6 +228,7 @@ class Pipeline:
         recorded = self._writer.ledger.documents.one
         for name in window.take_out_waiting(embedded):
             self._report.documents.pending += 1
+            self._is_lacking = True
             if name in plan.moved:  # it answers from its old place
                 old = plan.moved[name]
                 window.keep(old, recorded(self._generation.number, old))

@@ -10,7 +10,7 @@ from reindex.changes import Changes
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
-from reindex.errors import ConfigError, ModelError
+from reindex.errors import ConfigError, ModelError, OutageError
 from reindex.maintenance import tidy_jobs
 from reindex.model import WHOLE, DocumentName, Places, outermost
 from reindex.observe import Observation, observe, other_names
@@ -80,16 +80,18 @@ def sync_with(
     look: Look = EVERYTHING,
     is_now: bool = False,
     attends: bool = True,
+    outage: OutageError | None = None,
 ) -> PassReport:
     """The same on stores that are open already. `attends`: batches are looked after before and behind it, and
     what goes by batch is sent, however little it is. `wanted` is the recipe of a first generation, if it is
     to be another than the settings ask for. A look at some places becomes one at all of a source where what
-    was found there must not be believed otherwise.
+    was found there must not be believed otherwise. `outage`: the provider is known to be down; it is raised
+    if anything needs it, after the rest was published.
     """
     tidy_jobs(writer)
     report = PassReport()
     catalog = app.catalog(writer.ledger, is_writable=True)
-    context = PassContext(app, app.sources(), catalog, progress, report, is_now)
+    context = PassContext(app, app.sources(), catalog, progress, report, is_now, outage)
     if attends:
         attend(app, writer, report, is_last=False)
     collected = report.chunks.embedded  # by batch; the documents are written by this pass

@@ -10,6 +10,7 @@ from provider_house import ProviderHouse, prose
 from reindex.attending import attend
 from reindex.core.jobs import JobState
 from reindex.daemon.commands import Commands
+from reindex.dev_openai import refusals
 from reindex.dev_openai.faults import Hang, Slow
 from reindex.dev_openai.refusals import Refusal
 from reindex.report import PassReport
@@ -120,6 +121,33 @@ def test_an_outage_is_told_and_over_when_it_is_over(house, openai):
         openai.clear_faults()
         kept.until(lambda: house.found("zebras") == ["a.md"])
         kept.until(lambda: kept.condition.state == "ready")
+    house.check_paid_once()
+
+
+def test_an_outage_stops_nothing_that_needs_no_provider(house, openai):
+    for number in range(3):
+        house.write(f"{number}.md", prose(number, paragraphs=1))
+    with keep(house) as kept:
+        kept.until(lambda: house.published() is not None)
+        kept.until_equal()
+        poor = openai.fault("embeddings", refusals.no_money(), times=10**6)
+        house.write("a.md", "# A\n\nnothing but zebras\n")
+        kept.until(lambda: kept.condition.failure != "")
+        met = poor.met
+        (house.docs / "0.md").unlink()
+        (house.docs / "1.md").rename(house.docs / "moved.md")
+        house.write("b.md", "# B\n\nnothing but lions\n")
+        names = {"moved.md", "2.md"}
+        kept.until(lambda: {layout.name.path for layout in house.snapshot().layouts()} == names)
+        assert poor.met == met, "it was asked for nothing"
+        assert kept.condition.state == "degraded"
+        assert kept.condition.pending
+        openai.clear_faults()
+        task = kept.tasks.submit("sync", {})
+        kept.until(lambda: task.is_over)
+        assert task.error is None
+        kept.until(lambda: kept.condition.state == "ready")
+        kept.until_equal()
     house.check_paid_once()
 
 

@@ -15,7 +15,7 @@ from reindex.daemon.batch_rounds import BatchRounds
 from reindex.daemon.condition import Condition
 from reindex.daemon.schedule import Schedule
 from reindex.daemon.underway import Overtaken, Stopping, Underway
-from reindex.errors import LockedError, ReindexError, StoreError
+from reindex.errors import LockedError, OutageError, ReindexError, StoreError
 from reindex.model import Places
 from reindex.rebuilding import is_due
 from reindex.report import PassReport, Progress
@@ -26,6 +26,8 @@ from reindex.writer import Writer
 
 TICK_S = 10.0  # at least so often it looks around
 AT_ONCE = frozenset({"pause", "resume"})
+LEAVES_WORK = frozenset({"retry", "cancel"})
+TRIED_AGAIN = LEAVES_WORK | {"sync", "rebuild"}  # after these, what failed may well do better
 BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
 
 _log = logging.getLogger("reindex.daemon")
@@ -98,11 +100,15 @@ class Keeper:
         self._app, self._next_app = self._next_app or self._app, None
 
     def _turn(self, app: App, watcher: Watcher) -> None:
-        watcher.wait(self._rest_s(), is_taking=self._is_working)
+        watcher.wait(self._rest_s(), is_taking=self._is_working or self._is_offline)
         self._listen(watcher)
         while (task := self._tasks.take()) is not None:
             self._work_off(app, watcher, task)
-        if not self._is_working or self._are_stores_doubtful:
+        if self._are_stores_doubtful:
+            return
+        if self._is_offline and (saved := watcher.take()):
+            self._pass(app, watcher, saved, self._schedule.outage)
+        if not self._is_working:
             return
         if self._batches.is_due:
             self._attend(app, watcher)
@@ -117,6 +123,13 @@ class Keeper:
     def _is_working(self) -> bool:
         return not (self._condition.is_paused or self._schedule.is_backing_off)
 
+    @property
+    def _is_offline(self) -> bool:
+        """Whether there is work for which no provider is needed, while one is not to be asked."""
+        schedule = self._schedule
+        is_down = schedule.is_backing_off and schedule.outage is not None
+        return is_down and self._condition.is_ready and not self._condition.is_paused
+
     def _rest_s(self) -> float:
         """How long there is nothing to do, if nothing is heard."""
         return TICK_S if self._condition.is_paused else self._schedule.rest_s(self._batches.next_at, TICK_S)
@@ -129,14 +142,19 @@ class Keeper:
         condition.overflows, condition.watches = watcher.overflows, watcher.watches
         condition.watching = tuple(watcher.troubles())
 
-    def _pass(self, app: App, watcher: Watcher, places: Places | None) -> None:
-        """One pass. When it fails, everything is looked at by the next: nothing is forgotten."""
+    def _pass(
+        self, app: App, watcher: Watcher, places: Places | None, outage: OutageError | None = None
+    ) -> None:
+        """One pass. When it fails, everything is looked at by the next: nothing is forgotten. In an `outage`
+        it does what needs no provider.
+        """
         started = time.monotonic()
+        backlog = max(0, self._condition.planned - self._condition.worked)
         progress = self._underway(watcher, is_overtaken=lambda: self._lets_by(watcher))
         try:
             with self._open_writer(app) as writer:
                 look = Look(places, watcher.entering, watcher.being_written())
-                report = sync_with(app, writer, progress, look=look, attends=False)
+                report = sync_with(app, writer, progress, look=look, attends=False, outage=outage)
                 self._batches.look_soon(writer)
                 failures = writer.ledger.failures.all()
         except Overtaken:
@@ -149,7 +167,10 @@ class Keeper:
             self._writer = None
             if isinstance(error, (Stopping, StoreError)):
                 raise  # the stores are opened anew, which mends what can be mended
-            self._failed(error)
+            if outage is not None:
+                self._condition.planned = max(backlog, self._condition.planned)
+            if outage is None or not isinstance(error, OutageError):
+                self._failed(error)
             return
         self._schedule.retry(failures, app.clock.now())
         if places is None:
@@ -159,6 +180,9 @@ class Keeper:
             self._condition.reconciles_s += time.monotonic() - started
         for name in report.postponed:
             watcher.hint(name.source, name.path, is_complete=False)
+        if outage is not None:
+            self._condition.planned, self._condition.worked = backlog, 0
+            return
         self._succeeded(report, time.monotonic() - started)
 
     def _attend(self, app: App, watcher: Watcher) -> None:
@@ -243,8 +267,9 @@ class Keeper:
             self._are_stores_doubtful = True
         if task.error is not None:
             _log.warning("task %d: %s failed: %s", task.id, task.command, task.error["message"])
-        elif task.command in {"retry", "cancel"}:
-            self._schedule.is_everything_due = True  # that is what it was asked for, or what it left undone
+        elif task.command in TRIED_AGAIN:
+            self._schedule.not_before = 0.0
+            self._schedule.is_everything_due |= task.command in LEAVES_WORK
         self._condition.phase = ""
 
     @contextmanager

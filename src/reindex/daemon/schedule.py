@@ -11,7 +11,7 @@ from reindex.sources.watcher import Watcher
 from reindex.stores.failure_rows import Failure
 
 BACKOFF_S = (1.0, 15.0)  # after a pass that failed as a whole, doubled each time
-LASTING_S = 300.0  # between two tries while a provider wants a person (no money, a wrong key), or hours
+LASTING_S = (15.0, 300.0)  # the same while a provider wants a person (no money, a wrong key), or hours
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 OVERTAKE_EVERY_S = 2.0  # a backlog is overtaken at most so often, and
 OVERTAKE_SHARE = 4.0  # so many times as long apart as a look at everything takes, which comes after it
@@ -24,7 +24,8 @@ class Schedule:
     def __init__(self) -> None:
         self.is_everything_due = False
         self.not_before = 0.0  # after a failure, nothing is tried until then
-        self._backoff_s = BACKOFF_S[0]
+        self.outage: OutageError | None = None  # the last failure; what needs no provider goes on
+        self._backoff_s, self._lasting_s = BACKOFF_S[0], LASTING_S[0]
         self._next_reconcile = self._next_overtaking = 0.0
         self._is_overtaken = False
         self._retries: dict[DocumentName, float] = {}
@@ -84,12 +85,17 @@ class Schedule:
 
     def succeeded(self) -> None:
         """The next failure is a first one."""
-        self._backoff_s, self.not_before = BACKOFF_S[0], 0.0
+        self._backoff_s, self._lasting_s = BACKOFF_S[0], LASTING_S[0]
+        self.not_before, self.outage = 0.0, None
 
     def failed(self, error: Exception) -> None:
         """The next try comes after a while, which grows; not before an outage lets it."""
         wait_s = self._backoff_s
-        if isinstance(error, OutageError):
-            wait_s = max(wait_s, min(error.wait_s, LASTING_S), LASTING_S if error.is_lasting else 0.0)
+        self.outage = error if isinstance(error, OutageError) else None
+        if self.outage is not None:
+            wait_s = max(wait_s, min(self.outage.wait_s, LASTING_S[1]))
+        if self.outage is not None and self.outage.is_lasting:
+            wait_s = max(wait_s, self._lasting_s)
+            self._lasting_s = min(2 * self._lasting_s, LASTING_S[1])
         self.not_before = time.monotonic() + wait_s
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
