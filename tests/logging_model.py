@@ -11,8 +11,6 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
-
 from reindex.core.canary import CANARY_TEXT
 from reindex.errors import EmbeddingError
 
@@ -21,6 +19,8 @@ HANG_STEP_S = 0.01
 
 def hash_vectors(texts, dimensions):
     """A unit vector for each text, decided by its sha alone."""
+    import numpy as np  # most commands embed nothing, and it is half of what a short one costs
+
     vectors = np.empty((len(texts), dimensions), dtype=np.float32)
     for row, text in enumerate(texts):
         raw = hashlib.shake_256(text.encode("utf-8", "surrogatepass")).digest(4 * dimensions)

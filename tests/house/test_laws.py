@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import astuple, replace
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -219,7 +220,7 @@ class Laws(DiskRules, SettingsRules, GenerationRules, RuleBasedStateMachine):
 
     def check(self, report, before, **options):
         """After a run that ended."""
-        found = self.house.verify(deep=True)
+        found = self.house.verify_by_few()
         assert found.ok, found
         assert report.documents.failed == found.failed
         assert report.documents.held == found.held
@@ -304,4 +305,4 @@ else:  # shrinking takes minutes: the failure as it was found, and the deep prof
     Laws.TestCase.settings = settings(
         max_examples=12, stateful_step_count=25, phases=[Phase.explicit, Phase.reuse, Phase.generate]
     )
-test_the_laws_hold = Laws.TestCase
+test_the_laws_hold = pytest.mark.slow(Laws.TestCase)
