@@ -78,7 +78,7 @@ class Served(Place):
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(url + path, data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=180) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refusal:
             with refusal:
@@ -120,8 +120,12 @@ class Served(Place):
         """The daemon's child processes: id -> command line."""
         return children_of(self.presence.pid)
 
+    def sent(self):
+        """Every text that its model was sent."""
+        return [text for line in self.log.read_text().splitlines() for text in json.loads(line)]
+
     def sent_twice(self):
-        texts = [text for line in self.log.read_text().splitlines() for text in json.loads(line)]
+        texts = self.sent()
         questions = {"copper lanterns"}
         return sorted({text for text in texts if texts.count(text) > 1} - questions)
 

@@ -1,7 +1,10 @@
 """A real `reindex sync`, ended by SIGKILL at the moment of a request: before the server does it, and after it
 has done it, when no answer comes any more; with a list that lags. What comes after pays nothing again.
+
+$EVERY_POINT: each moment with each lag, and not only with one.
 """
 
+import os
 import threading
 
 import pytest
@@ -26,7 +29,17 @@ dimensions = {DIMENSIONS}
 [embedding.openai]
 """
 LAGS_S = (0, 1, 5)
-SENDING = ("files.create", "batches.create")
+IS_WHOLE = "EVERY_POINT" in os.environ
+SENDING_LAGS = [  # all three where the list is what tells of the batch
+    pytest.param(route, after, lag_s, id=f"{route}-{'after' if after else 'before'}-{lag_s}")
+    for route, after, lags in (
+        ("files.create", False, LAGS_S if IS_WHOLE else (0,)),
+        ("files.create", True, LAGS_S if IS_WHOLE else (5,)),
+        ("batches.create", False, LAGS_S if IS_WHOLE else (1,)),
+        ("batches.create", True, LAGS_S),
+    )
+    for lag_s in lags
+]
 COLLECTING = ("batches.list", "files.retrieve", "files.content")
 
 
@@ -82,9 +95,7 @@ def killed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lag_s", LAGS_S)
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("route", SENDING)
+@pytest.mark.parametrize(("route", "after", "lag_s"), SENDING_LAGS)
 def test_killed_while_it_sends(killed, route, after, lag_s):
     case = killed(lag_s)
     case.sync_killed_at(route, after=after)
@@ -108,7 +119,7 @@ def test_killed_while_it_collects(killed, route, after):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lag_s", LAGS_S)
+@pytest.mark.parametrize("lag_s", LAGS_S if IS_WHOLE else LAGS_S[-1:])
 def test_killed_while_it_looks_for_a_batch_that_may_exist(killed, lag_s):
     """Twice killed: after the batch was created, and while it is looked for."""
     case = killed(lag_s)
