@@ -40,7 +40,7 @@ class ProviderHouse(House):
                         "batch_poll_s": 0.01,
                         "retries_max": 1,
                         "retry_wait_max_s": 0,
-                        "timeout_s": 5,
+                        "timeout_s": 60,
                         **settings,
                     }
                 ),

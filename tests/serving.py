@@ -17,7 +17,7 @@ from reindex.http.surface import Health, Surface
 from reindex.search import Hit, SearchResult
 from reindex.tasks import Tasks
 
-LIMIT_S = 10
+LIMIT_S = 60
 MEMBERS = {"type", "title", "status", "detail", "hint", "exit_code"}
 HIT = Hit(1, 0.5, "docs", "a/b.md", "A > B", 3, 7, "some <script>alert(1)</script> text", "00ff")
 RESULT = SearchResult([HIT], 2, 14, "a-model", took_ms=1.5)

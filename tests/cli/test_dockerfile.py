@@ -69,7 +69,7 @@ def test_the_health_check_asks_livez(answer, is_healthy):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         command = [sys.executable, *(each.replace("7700", str(server.server_port)) for each in command[1:])]
-        ended = subprocess.run(command, timeout=60, check=False, capture_output=True)
+        ended = subprocess.run(command, timeout=180, check=False, capture_output=True)
         server.shutdown()
     assert (ended.returncode == 0) == is_healthy
     assert asked == ["/livez"]

@@ -57,7 +57,7 @@ def verify(text, folder, name="odd.service"):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

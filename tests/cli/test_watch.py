@@ -117,5 +117,5 @@ def test_the_command_takes_it(place):
         assert json.loads(process.stdout.readline())["state"] == "degraded"
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
     assert process.returncode == 0

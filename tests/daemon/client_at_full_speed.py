@@ -18,7 +18,7 @@ MODES = ("text", "vector", "hybrid")
 def main(url, folder, documents, chunks, k):
     counts = {"answers": 0, "errors": [], "degraded": 0, "short": 0, "torn": 0}
     seen = defaultdict(set)  # "generation.version" -> what was answered from it
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=180)
     while not (folder / "stop").exists():
         for mode in MODES:
             try:

@@ -22,7 +22,7 @@ from served import served
 
 __all__ = ["served"]
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 def no_commands(app, task, progress):

@@ -140,7 +140,7 @@ def test_a_sync_during_a_rebuild_says_what_it_waits_for_and_ctrl_c_leaves_it_to_
         note = following.stderr.readline().decode()
     assert note == f"note: the daemon has to end another command first: rebuild (task {slow['id']})\n"
     following.send_signal(signal.SIGINT)
-    out, err = following.communicate(timeout=60)
+    out, err = following.communicate(timeout=180)
     assert (following.returncode, out) == (130, b"")
     assert b"goes on in the daemon" in err
     served.fault.unlink()

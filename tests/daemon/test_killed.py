@@ -109,6 +109,7 @@ def test_killed_at_any_moment_of_anything(served):
 
 def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(served):
     served.environment["MODEL_PROCESS"] = "1"
+    served.configure("[daemon]\n", "[daemon]\nstop_s = 120\n")
     served.up()
     served.fault.write_text("hang")
     served.write("second.md", paragraphs(1, 2, 3))
@@ -121,7 +122,7 @@ def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(served):
     wait_until(lambda: not _listens(served), "it to stop listening")
     os.kill(pid, 15)
     wait_until(lambda: not any(map(is_alive, family)), "all of it to end")
-    assert time.monotonic() - begun < 8, "the second signal changed nothing"
+    assert time.monotonic() - begun < 60, "the second signal changed nothing"
     served.fault.unlink()
     served.up()
     assert served.is_equal()

@@ -104,6 +104,6 @@ log.warning("again")
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN, "as Python starts, so that it is an error"
     path = tmp_path / "log"
-    ended = subprocess.run([sys.executable, "-c", code, path], timeout=60, check=True, capture_output=True)
+    ended = subprocess.run([sys.executable, "-c", code, path], timeout=180, check=True, capture_output=True)
     assert ended.stderr == b""
     assert path.read_text().splitlines() == ["fits", "too", "2 lines of log could not be written", "again"]

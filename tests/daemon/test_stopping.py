@@ -20,7 +20,7 @@ from doubles import paragraphs
 from processes import DOUBLE, wait_until
 from served import children_of, is_alive
 
-STOP_S = 10.0
+STOP_S = 30.0  # some seconds, on a machine with much else to do; what it must not wait for takes a minute
 
 
 def listener(served, request):
@@ -54,7 +54,7 @@ def test_it_stops_in_time_with_a_model_that_hangs_and_clients_that_wait(served):
     family = {served.presence.pid, *served.children()}
     begun = time.monotonic()
     stopping = [served.start("stop", "--json") for _ in range(2)]
-    answers = [each.communicate(timeout=60) for each in stopping]
+    answers = [each.communicate(timeout=180) for each in stopping]
     assert [each.returncode for each in stopping] == [0, 0]
     assert {json.loads(out)["ending"] for out, _ in answers} <= {"stopped", "not running"}
     assert time.monotonic() - begun < STOP_S + 5
@@ -80,7 +80,7 @@ def test_a_restart_is_nothing_but_refused_connections_to_clients(served):
     def client():
         while not is_over.is_set():
             try:
-                with urllib.request.urlopen(url, timeout=30) as answer:
+                with urllib.request.urlopen(url, timeout=180) as answer:
                     answers.append(json.load(answer)["hits"])
             except urllib.error.HTTPError as error:
                 with error:

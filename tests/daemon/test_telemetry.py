@@ -43,7 +43,7 @@ raise RuntimeError("the end, hush")
 def run(code, **options):
     environment = {**os.environ, "OPENAI_API_KEY": CANARY, **options.pop("environment", {})}
     return subprocess.run(
-        [sys.executable, "-c", SETUP + code], env=environment, timeout=60, check=False, **options
+        [sys.executable, "-c", SETUP + code], env=environment, timeout=180, check=False, **options
     )
 
 

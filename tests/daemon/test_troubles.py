@@ -13,7 +13,7 @@ import pytest
 from doubles import paragraphs
 from processes import wait_until
 
-RECOVERS_WITHIN_S = 20.0  # some seconds, on a machine with much else to do
+RECOVERS_WITHIN_S = 60.0  # some seconds, on a machine with much else to do
 
 
 @pytest.fixture

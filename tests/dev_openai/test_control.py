@@ -40,7 +40,7 @@ def control(base_url, path, body=None, method=None):
         data=None if body is None else json.dumps(body).encode(),
         method=method or ("GET" if body is None else "POST"),
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=180) as answer:
         return json.load(answer)
 
 
@@ -75,7 +75,7 @@ def test_an_address_that_is_taken_is_an_error_with_a_hint():
             [sys.executable, "-c", _RUN, "dev-openai", "--port", port],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
     assert (done.returncode, done.stdout) == (1, "")
     assert f"can't listen on 127.0.0.1:{port}" in done.stderr
@@ -87,7 +87,7 @@ def test_control_is_for_loopback_only():
         [sys.executable, "-c", _RUN, "dev-openai", "--host", "0.0.0.0", "--control"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 2
 

@@ -111,7 +111,7 @@ def test_stars_take_no_unbounded_time():
     started = time.process_time()
     assert rules.last_match("a" * 250, "x/" + "a" * 250, is_folder=False) is None
     assert rules.last_match("a" * 200 + "b", "a" * 200 + "b", is_folder=False) is not None
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 10  # it is nothing; with backtracking it would be for ever
 
 
 # Our own list

@@ -519,11 +519,11 @@ def as_nobody(house, body, *arguments):
         folder.chmod(0o755)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-W", "error"]
     probe = [*nobody, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import doubles", str(TESTS)]
-    if subprocess.run(probe, capture_output=True, timeout=60, cwd="/", check=False).returncode:
+    if subprocess.run(probe, capture_output=True, timeout=180, cwd="/", check=False).returncode:
         pytest.skip("another user can't read this checkout, or its Python")
     return subprocess.run(
         [*nobody, "-c", script, str(TESTS), str(house.data_dir.parent), *arguments],
-        capture_output=True, text=True, timeout=60, cwd="/", check=False,
+        capture_output=True, text=True, timeout=180, cwd="/", check=False,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"},
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ QUESTIONS = [
     '"winter harbour"',
 ]
 LIMITS = [None, Filter(source="docs"), Filter(path_prefix="b"), Filter(source="none")]
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 def without_time(result):
