@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.conftest import Kept
+from daemon.conftest import LIMIT_S, Kept
 from doubles import House, paragraphs
 from reindex.settings import DaemonSettings
 from reindex.sources import inotify, roots, watches
@@ -22,7 +22,7 @@ def test_the_queue_of_the_kernel_runs_over(kept, quickly, monkeypatch):
     read = inotify.Inotify._read
 
     def read_when_open(self):
-        assert gate.wait(60)
+        assert gate.wait(LIMIT_S)
         read(self)
 
     monkeypatch.setattr(inotify.Inotify, "_read", read_when_open)
@@ -45,7 +45,7 @@ def test_too_many_events_to_keep_are_given_up_as_the_kernel_does(kept, quickly, 
     monkeypatch.setattr(kept.keeper._watcher._watches._inotify, "_told", told.set)  # nobody takes them
     for number in range(50):
         kept.house.write(f"{number}.md", f"Note {number}.")
-        assert told.wait(10)
+        assert told.wait(LIMIT_S)
         told.clear()
     kept.keeper._wake()
     kept.until(lambda: kept.condition.overflows)

@@ -51,11 +51,11 @@ def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch, sent):
 
 
 def test_a_second_head_that_trickles_in_is_not_waited_for_either(monkeypatch):
-    monkeypatch.setattr(protocol, "HEAD_S", 0.3)
     with serving() as client, client.socket() as raw:
         raw.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while not raw.recv(10_000).endswith(b"ok\n"):
             pass
+        monkeypatch.setattr(protocol, "HEAD_S", 0.3)
         started = time.monotonic()
         try:
             while time.monotonic() - started < LIMIT_S:
