@@ -151,7 +151,7 @@ def test_a_sync_during_a_rebuild_says_what_it_waits_for_and_ctrl_c_leaves_it_to_
 
 
 def test_pause_and_resume_wait_for_no_work(served):
-    served.environment["BATCH_DELAY_S"] = "0.1"
+    served.environment["BATCH_DELAY_S"] = "0.3"
     for number in range(40):
         served.write(f"many/{number}.md", paragraphs(*range(10 * number, 10 * number + 10)))
     starting = served.start("start", "--quiet")
@@ -164,6 +164,7 @@ def test_pause_and_resume_wait_for_no_work(served):
         assert served.get("/v1/search?query=paragraph&mode=text")["hits"]
         assert starting.poll() is None, "it is not ready"
         assert served.log.stat().st_size == size
+        served.fault.write_text("hurry")
         assert served.run("resume", "--json").json == {"paused": False}
         starting.communicate(timeout=120)
         assert starting.returncode == 0

@@ -36,7 +36,7 @@ def get(path):
 
 
 def test_it_stops_in_time_with_a_model_that_hangs_and_clients_that_wait(served):
-    served.environment["MODEL_PROCESS"] = "1"
+    served.environment |= {"MODEL_PROCESS": "1", "REINDEX_DAEMON__STOP_S": "3"}
     served.up()
     served.fault.write_text("hang")
     served.write("second.md", paragraphs(1, 2, 3))
