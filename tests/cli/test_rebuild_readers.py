@@ -59,7 +59,7 @@ class Edits:
 @pytest.mark.slow
 def test_readers_through_a_rebuild_under_edits(empty_place, tmp_path):
     place = empty_place
-    place.environment["BATCH_DELAY_S"] = "0.02"
+    place.environment["BATCH_DELAY_S"] = "0.05"  # so that the rebuild outlasts the edits
     config = place.folder / "config.toml"
     config.write_text(config.read_text() + "\n[index]\nreader_grace_s = 1\n")
     house = House(place.folder, data_dir=place.folder / ".reindex")
