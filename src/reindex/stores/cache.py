@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 FILE = "cache.sqlite"
 _ROWS_PER_STATEMENT = 2_000  # far below SQLite's limit on variables, 32,766 since before strict tables
 _CHECKSUM_BYTES = 8
-_PAGE_BYTES = 16_384  # a vector has kilobytes: a fourth of the pages to log and to copy, at half the CPU
+_PAGE_BYTES = 32_768  # a vector has kilobytes: few pages to log and to copy, with little room lost in each
 _COMPLETE = 0x72656478  # kept in the file itself, so that a crash right after its making is seen
 
 MIGRATIONS = (
@@ -141,10 +142,8 @@ class VectorCache:
         from reindex.vectors import check_vectors, views
 
         check_vectors(vectors, len(keys))
-        rows = (
-            (key, blob, _checksum(key, blob), day, newest_generation)
-            for key, blob in zip(keys, views(vectors), strict=True)
-        )
+        found = sorted(zip(keys, views(vectors), strict=True), key=itemgetter(0))  # page by page of the index
+        rows = ((key, blob, _checksum(key, blob), day, newest_generation) for key, blob in found)
         self._database.execute_many(
             "INSERT INTO vectors (key, vector, checksum, used_day, newest_generation) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (key) DO UPDATE SET"
