@@ -23,8 +23,9 @@ from reindex.embedders.batch_lines import Expected, LineGroup, key_of_line, read
 from reindex.errors import DiskError, GoneError
 from reindex.model import EmbeddingKey
 
-_BLOCK_BYTES = 1 << 18
-_CANARY_MARK = f'"{CANARY_ID}"'.encode()
+_BLOCK_BYTES = 1 << 18  # stays in the processor's cache
+_CANARY, _ID_FIELD = f'"{CANARY_ID}"'.encode(), b'"custom_id"'
+_ID_BYTES = 64  # that name, some white space, and the canary's id
 
 
 def collect(
@@ -135,20 +136,24 @@ def _groups(path: Path, expected: Expected) -> Iterator[LineGroup]:
 
 def _canary_fault(context: BatchContext, job: Job, expected: Expected, path: Path) -> str:
     """Why nothing in a result file can be believed; "" if its canary sings as ever, or is not in it."""
-    for group in read_groups(_lines_with(path, _CANARY_MARK), expected):
-        if group.canary is not None:
-            return canary_fault(context.stores, job.model, group.canary)
+    for line in _canary_lines(path):
+        for group in read_groups([line], expected):
+            if group.canary is not None:
+                return canary_fault(context.stores, job.model, group.canary)
     return ""
 
 
-def _lines_with(path: Path, mark: bytes) -> list[bytes]:
-    """The lines of a file that have this in them. The others are never made."""
-    found: list[bytes] = []
+def _canary_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a result file that may be about the canary. Of the others only what stands before their
+    id is looked at, which is little: the vectors come behind it.
+    """
     with path.open("rb", buffering=_BLOCK_BYTES) as file:
         while block := file.read(_BLOCK_BYTES) + file.readline():
-            if mark in block:
-                found += [line for line in block.split(b"\n") if mark in line]
-    return found
+            end = 0
+            while (at := block.find(_ID_FIELD, end)) >= 0:
+                end = block.find(b"\n", at) + 1 or len(block)
+                if _CANARY in block[at : at + _ID_BYTES]:
+                    yield block[block.rfind(b"\n", 0, at) + 1 : end]
 
 
 def _take_group(

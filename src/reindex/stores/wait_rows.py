@@ -122,7 +122,9 @@ class AttemptRows:
         )
 
     def forget(self, keys: Iterable[EmbeddingKey]) -> None:
-        """Their vectors are there."""
+        """Their vectors are there. Mostly nothing of this kind ever happened."""
+        if self._database.one("SELECT 1 FROM attempts LIMIT 1") is None:
+            return
         self._database.execute_many("DELETE FROM attempts WHERE key = ?", ((key,) for key in keys))
 
     def forget_refusals(self) -> None:
