@@ -143,7 +143,7 @@ def realtime(context: Context, corpus: Corpus) -> list[Row]:
             requests / loaded["least"],
             " x",
             None if context.quick else 1.02,
-            note="at the provider's limits of 2,048 texts and 250,000 tokens",
+            note="at the provider's limits of 2,048 texts and 300,000 billed tokens",
             detail=loaded | {"requests": requests},
         ),
     ]

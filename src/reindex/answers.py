@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from reindex.canary import canary_fault
 from reindex.core.canary import CANARY_TEXT
+from reindex.core.token_ratio import TOO_MANY_TOKENS
 from reindex.direct import DirectLane, Sending, Text
-from reindex.errors import BudgetError, EmbeddingError, OutageError
+from reindex.errors import BudgetError, EmbeddingError, OutageError, RefusedError
 from reindex.model import EmbeddingKey
 from reindex.ports import Embedder, PaidEmbedder
 from reindex.stores.booking_rows import Booking, Outcome
@@ -65,7 +66,15 @@ def _paid(sending: Sending, paid: PaidEmbedder, sent: Sequence[str], counts: Seq
     def wrong(texts: int, tokens: int) -> None:
         book_again(sending, Outcome.UNUSABLE, texts - canaries, tokens)
 
-    answer = paid.embed_partly(sent, counts, lost, wrong)
+    gauge = sending.direct.gauge
+    try:
+        answer = paid.embed_partly(sent, counts, lost, wrong)
+    except RefusedError as error:
+        if gauge is not None and error.code == TOO_MANY_TOKENS:
+            gauge.learn_refusal(sum(counts), error.message)
+        raise
+    if gauge is not None:
+        gauge.learn(sum(counts), answer.tokens)
     return Answer(answer.vectors, answer.tokens, answer.wrong)
 
 

@@ -10,6 +10,7 @@ from reindex.core.jobs import Lane
 from reindex.core.money import Budget, Prices
 from reindex.model import EmbeddingKey
 from reindex.ports import Embedder, PaidEmbedder
+from reindex.token_gauge import TokenGauge
 from reindex.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class DirectLane:
 
     `requests` cuts texts, given by their tokens, into positions that go together. `budget` is asked before
     each of them. `paid` is the same embedder where its answers have a price; its model has to pass the canary
-    once (`has_sung`). `attempts_max` is how often a text is sent whose vectors are wrong.
+    once (`has_sung`). `attempts_max` is how often a text is sent whose vectors are wrong. `gauge` is
+    told what was billed.
     """
 
     lane: Lane
@@ -42,6 +44,7 @@ class DirectLane:
     paid: PaidEmbedder | None = None
     has_sung: bool = False
     attempts_max: int = 1
+    gauge: TokenGauge | None = None
 
 
 @dataclass(slots=True)

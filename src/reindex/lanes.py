@@ -1,6 +1,6 @@
 """The lanes of a provider, put together for one recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reindex.batch.context import BatchContext
@@ -14,6 +14,8 @@ from reindex.core.openai_models import dimensions_sent
 from reindex.direct import DirectLane
 from reindex.ports import Embedder, PaidEmbedder
 from reindex.settings import PRICES_USD, EmbeddingSettings, OpenAISettings
+from reindex.token_gauge import TokenGauge
+from reindex.window import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Lanes:
     direct: DirectLane
     policy: LanePolicy
     window_chunks: int
-    window_tokens: int | None = None  # more would make one request more
+    window_room: Callable[[], Room] | None = None  # more texts would make one request more
     batch: BatchContext | None = None
     sent_dimensions: int | None = None
 
@@ -33,12 +35,14 @@ def prices_of(model: str, settings: OpenAISettings) -> Prices:
     return prices(model, settings.price_usd, settings.batch_price_usd, PRICES_USD)
 
 
-def _window_of(settings: EmbeddingSettings) -> tuple[int, int | None]:
-    """Chunks and tokens of a window: where requests are as large, what fills one, less a canary."""
-    openai = settings.openai
-    if openai.max_inputs_per_request <= settings.window_chunks:
+def _window_of(settings: EmbeddingSettings, gauge: TokenGauge) -> tuple[int, Callable[[], Room] | None]:
+    """Chunks of a window, and room for its texts: where requests are as large, what fills one, less a canary.
+    Chunks are then more, since some have vectors already, and some the same text.
+    """
+    inputs_max = settings.openai.max_inputs_per_request
+    if inputs_max <= settings.window_chunks:
         return settings.window_chunks, None
-    return openai.max_inputs_per_request - 1, openai.max_tokens_per_request - len(CANARY_TEXT)
+    return 2 * inputs_max, lambda: Room(inputs_max - 1, gauge.estimated_max() - len(CANARY_TEXT))
 
 
 def local_lanes(settings: EmbeddingSettings, recipe: Recipe, embedder: Embedder) -> Lanes:
@@ -59,10 +63,12 @@ def provider_lanes(
 ) -> Lanes:
     """Of a provider's model."""
     openai = settings.openai
+    account = batch.provider.account
+    gauge = TokenGauge(batch.stores.ledger, account, recipe.model, openai.max_tokens_per_request)
 
     def requests(token_counts: Sequence[int]) -> list[range]:
         """The smallest, which is the last, goes first: it has room for the canary."""
-        found = request_batches(token_counts, openai.max_inputs_per_request, openai.max_tokens_per_request)
+        found = request_batches(token_counts, openai.max_inputs_per_request, gauge.estimated_max())
         return [range(first, end) for first, end in found][::-1]
 
     sent = dimensions_sent(recipe.model, recipe.space.dimensions, sends_dimensions=openai.send_dimensions)
@@ -76,9 +82,10 @@ def provider_lanes(
             batch.budget,
             embedder,
             attempts_max=openai.attempts_max,
+            gauge=gauge,
         ),
         LanePolicy(openai.lane, openai.batch_min_chunks, openai.has_batch),
-        *_window_of(settings),
+        *_window_of(settings, gauge),
         batch,
         sent or None,
     )

@@ -151,7 +151,7 @@ def _run(
         preparer,
         lanes.direct,
         window_chunks=lanes.window_chunks,
-        window_tokens=lanes.window_tokens,
+        window_room=lanes.window_room,
         progress=context.progress,
         report=context.report,
         failed=failed,

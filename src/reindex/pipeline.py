@@ -28,7 +28,7 @@ from reindex.report import PassReport, Progress
 from reindex.routing import Route, Worked, straight_on
 from reindex.stores.document_rows import recorded_from
 from reindex.stores.failure_rows import Failure
-from reindex.window import Update, Window, update_of
+from reindex.window import Room, Update, Window, update_of
 from reindex.writer import Writer
 
 _FIRST_WINDOW_SHARE = 8  # a first load is searchable after an eighth of a window; then windows double
@@ -56,7 +56,7 @@ class Pipeline:
         direct: DirectLane,
         *,
         window_chunks: int,
-        window_tokens: int | None,
+        window_room: Callable[[], Room] | None,
         progress: Progress,
         report: PassReport,
         failed: Callable[[Sequence[Failure]], None],
@@ -69,7 +69,7 @@ class Pipeline:
         self._direct = direct
         self._route = route
         self._window_chunks = window_chunks
-        self._window_tokens = window_tokens
+        self._window_room = window_room
         self._progress = progress
         self._report = report
         self._failed = failed
@@ -148,7 +148,8 @@ class Pipeline:
         for name in plan.deleted:
             window.add_gone(name, recorded(self._generation.number, name))
         for name, document in self._route(self._updates(prepared, plan)):
-            if isinstance(document, Update) and self._would_overflow(window, document):
+            lacking = self._lacking(document)
+            if self._window_room and window.would_overflow(lacking, self._window_room()):
                 yield window
                 window = Window()
                 limit = min(self._window_chunks, 2 * limit)
@@ -160,7 +161,7 @@ class Pipeline:
                 self._report.documents.pending += 1
                 self._report.postponed.append(name)
             else:
-                window.add(document)
+                window.add(document, lacking)
             if window.chunks >= limit:
                 yield window
                 window = Window()
@@ -188,11 +189,11 @@ class Pipeline:
         share = _FIRST_WINDOW_SHARE if self._direct.lane is Lane.LOCAL else 1
         return max(1, self._window_chunks // share)
 
-    def _would_overflow(self, window: Window, document: Update) -> bool:
-        """Whether the document would make one request more, where that costs something."""
-        if self._direct.lane is Lane.LOCAL:
-            return False
-        return window.would_overflow(document, self._window_chunks, self._window_tokens)
+    def _lacking(self, document: Update | Failure | None) -> Mapping[EmbeddingKey, int]:
+        """Texts without a vector, with their tokens; none where windows are not as large as a request."""
+        if self._window_room is None or not isinstance(document, Update):
+            return {}
+        return document.lacking(self._writer)
 
     def _work(self, window: Window, plan: Plan, applier: ThreadPoolExecutor) -> None:
         """Embed a window while the one before is applied; then send it after that one."""

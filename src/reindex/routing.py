@@ -102,12 +102,7 @@ class Router:
 
     def _missing(self, update: Update) -> _Missing | None:
         """None: it lacks nothing, or it lacks what the provider refused and fails for it."""
-        keys = list(dict.fromkeys(update.prepared.layout.keys[position] for position, _ in update.new_rows))
-        generation = self.writer.generation
-        assert generation is not None, "a pass has a generation"
-        since = generation.number if generation.is_fresh else 0
-        there = self.writer.cache.present(keys, since_generation=since)
-        absent = [key for key in keys if key not in there]
+        absent = list(update.lacking(self.writer))
         if not absent or self.writer.ledger.attempts.refusals(absent):
             return None
         flying = self.gatherer.in_flight(absent)

@@ -139,7 +139,8 @@ class OpenAISettings:
         metadata=_about("many compatible servers take 10 to 32", min=1, max=2048, fine_tuning=True),
     )
     max_tokens_per_request: int = field(
-        default=250_000, metadata=_about("summed over its texts, estimated", min=1, fine_tuning=True)
+        default=300_000,
+        metadata=_about("summed over its texts, as the server counts", min=1, fine_tuning=True),
     )
     max_tokens_per_input: int = field(
         default=8192, metadata=_about("what the model reads of one text", min=8, fine_tuning=True)

@@ -10,6 +10,7 @@ from reindex.preparing import Prepared
 from reindex.stores.document_rows import RecordedDocument
 from reindex.stores.failure_rows import Failure
 from reindex.stores.table_changes import ChunkRows, TableChanges
+from reindex.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,16 @@ class Update:
     new_rows: tuple[tuple[int, str], ...]  # position among the chunks, chunk id
     rows_gone: tuple[str, ...]
     is_new: bool
+
+    def lacking(self, writer: Writer) -> dict[EmbeddingKey, int]:
+        """The texts of its new rows that have no vector in the cache, with their tokens."""
+        keys, chunks = self.prepared.layout.keys, self.prepared.chunks
+        found = {keys[position]: chunks[position].tokens for position, _ in self.new_rows}
+        generation = writer.generation
+        assert generation is not None, "texts are embedded for a generation"
+        since = generation.number if generation.is_fresh else 0
+        there = writer.cache.present(list(found), since_generation=since)
+        return {key: tokens for key, tokens in found.items() if key not in there}
 
     def texts(
         self, wanted: Collection[EmbeddingKey], text_sent: Callable[[Chunk], str], extra_tokens: int
@@ -49,35 +60,44 @@ def update_of(prepared: Prepared, recorded: RecordedDocument | None) -> Update:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Of one request to a provider: texts, and their estimated tokens."""
+
+    texts: int
+    tokens: int
+
+
 @dataclass(slots=True)
 class Window:
-    """Documents to write, and documents that are gone. `rows_gone` counts the chunk rows of the latter."""
+    """Documents to write, and documents that are gone. `rows_gone` counts the chunk rows of the latter;
+    `lacking` are texts without a vector, and `tokens` theirs, where that decides how large it is.
+    """
 
     updates: list[Update] = field(default_factory=list)
     gone: list[DocumentName] = field(default_factory=list)
     rows_gone: int = 0
     chunks: int = 0
-    tokens: int = 0
     size_bytes: int = 0
+    lacking: set[EmbeddingKey] = field(default_factory=set)
+    tokens: int = 0
 
     @property
     def is_empty(self) -> bool:
         return not self.updates and not self.gone
 
-    def would_overflow(self, update: Update, chunks_max: int, tokens_max: int | None) -> bool:
-        """Whether it has more than so many chunks or tokens with this document, and something to go without
-        it.
-        """
-        if not self.updates:
-            return False
-        is_long = tokens_max is not None and self.tokens + update.prepared.layout.tokens > tokens_max
-        return is_long or self.chunks + len(update.prepared.chunks) > chunks_max
+    def would_overflow(self, lacking: Mapping[EmbeddingKey, int], room: Room) -> bool:
+        """Whether it needs more room with these texts too, and there is something to go without them."""
+        new = [tokens for key, tokens in lacking.items() if key not in self.lacking]
+        is_over = len(self.lacking) + len(new) > room.texts or self.tokens + sum(new) > room.tokens
+        return is_over and bool(self.updates) and bool(new)
 
-    def add(self, update: Update) -> None:
-        """One more document to write."""
+    def add(self, update: Update, lacking: Mapping[EmbeddingKey, int]) -> None:
+        """One more document to write, and its texts without a vector."""
         self.updates.append(update)
         self.chunks += len(update.prepared.chunks)
-        self.tokens += update.prepared.layout.tokens
+        self.tokens += sum(tokens for key, tokens in lacking.items() if key not in self.lacking)
+        self.lacking.update(lacking)
         self.size_bytes += update.prepared.size_bytes
 
     def add_gone(self, name: DocumentName, recorded: RecordedDocument | None) -> None:

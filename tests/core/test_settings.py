@@ -74,7 +74,7 @@ def test_the_defaults_are_those_of_the_contract():
         has_base64 = true
         send_dimensions = true
         max_inputs_per_request = 2048
-        max_tokens_per_request = 250000
+        max_tokens_per_request = 300000
         max_tokens_per_input = 8192
         timeout_s = 60
         retries_max = 4
