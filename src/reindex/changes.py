@@ -8,9 +8,9 @@ from functools import cache
 from reindex.core.diff import Differences, Plan, Recorded, compare, plan
 from reindex.core.guard import HOLD_DOCUMENTS, mass_hold, root_hold
 from reindex.core.tokens import CHUNKER_VERSION
-from reindex.model import DocumentName
+from reindex.model import DocumentName, digest
 from reindex.observe import Observation, unknown_documents
-from reindex.parsers.registry import parser_version
+from reindex.parsers.registry import parser_version, parsers_digest
 from reindex.sources.files import RootState, Scan
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
@@ -21,7 +21,8 @@ class Changes:
     """A plan, what stays out of it, and why. `held` are deletions that wait for consent.
 
     `unsure` are sources of which only some places were looked at, and where what was found there must not be
-    believed before all of it is: nothing of these changes may be done.
+    believed before all of it is: nothing of these changes may be done. `alike` are those that turned out
+    to be recorded exactly as they are on disk.
     """
 
     plan: Plan
@@ -31,6 +32,7 @@ class Changes:
     unstable: frozenset[DocumentName]
     waiting: Mapping[DocumentName, Failure]
     unsure: frozenset[str] = frozenset()
+    alike: frozenset[str] = frozenset()
 
     @property
     def pending(self) -> int:
@@ -41,6 +43,12 @@ class Changes:
 def document_parser(path: str) -> str:
     """The versions of all code that turns the document at this path into chunks."""
     return _with_chunker(parser_version(path))
+
+
+@cache
+def code_digest() -> bytes:
+    """All that `document_parser` can say, of any path (32 bytes)."""
+    return digest(parsers_digest(), str(CHUNKER_VERSION).encode())
 
 
 @cache
@@ -97,6 +105,7 @@ def find_changes(
         unstable=frozenset(observation.unstable),
         waiting=failures,
         unsure=unsure,
+        alike=frozenset(observation.digests) - {name.source for name in (*recorded, *differences.desired)},
     )
 
 
@@ -107,9 +116,11 @@ def _is_known(observation: Observation, source: str) -> bool:
 
 def _differences(observation: Observation, ledger: Ledger | None, generation: int | None) -> Differences:
     if ledger is None or generation is None:
+        assert not observation.settled, "nothing is recorded"
         return compare(observation.revisions, (), document_parser)
-    recorded = ledger.documents.revisions(generation, observation.places)
-    return compare(observation.revisions, recorded, document_parser)
+    settled = observation.settled
+    recorded = ledger.documents.revisions(generation, observation.places, besides=settled)
+    return compare(observation.revisions, recorded, document_parser, settled)
 
 
 def _dead(failures: Iterable[Failure]) -> dict[DocumentName, Recorded]:

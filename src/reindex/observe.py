@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from reindex.core.racy import is_racy
+from reindex.core.settled import digest_of
 from reindex.errors import UnstableFileError
+from reindex.garbage import uncollected
 from reindex.model import DocumentName, FileStat, Places, Revision, lies_in
 from reindex.ports import Clock
 from reindex.sources.files import FileContent, FileSource, RootState, Scan
@@ -29,6 +31,10 @@ class Observation:
     not; `unstable` were being written. `looks` are new stats worth remembering; `gone` are remembered files
     that are no more; `touched` are files that were found changed or gone, and may have other names.
     Of what lies outside `places` nothing is known; None: everything was looked at.
+
+    `settled` are sources with the number of their files: each is as the last look found it, and recorded so;
+    nothing more is known of these than that. `digests` are those of the other sources whose files are
+    all known by their stats now.
     """
 
     revisions: dict[str, dict[str, Revision]] = field(default_factory=dict)
@@ -39,9 +45,12 @@ class Observation:
     touched: set[FileIdentity] = field(default_factory=set)
     scans: dict[str, Scan] = field(default_factory=dict)
     places: Places | None = None
+    settled: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
 
     def revision(self, name: DocumentName) -> Revision | None:
         """Of a document that could be read."""
+        assert name.source not in self.settled, "its revisions were not asked for"
         return self.revisions.get(name.source, {}).get(name.path)
 
     def stat(self, name: DocumentName) -> FileStat:
@@ -51,6 +60,7 @@ class Observation:
 
     def documents(self) -> Iterator[tuple[DocumentName, Revision]]:
         """Every one that could be read."""
+        assert not self.settled, "their revisions were not asked for"
         for source, revisions in self.revisions.items():
             for path, revision in revisions.items():
                 yield DocumentName(source, path), revision
@@ -66,7 +76,7 @@ class Observation:
     @property
     def total(self) -> int:
         """How many documents could be read."""
-        return sum(map(len, self.revisions.values()))
+        return sum(map(len, self.revisions.values())) + sum(self.settled.values())
 
     @property
     def ignored(self) -> int:
@@ -82,12 +92,15 @@ def observe(
     places: Places | None = None,
     entering: Callable[[str, str], None] = lambda _, __: None,
     writing: frozenset[DocumentName] = frozenset(),
+    settled: Mapping[str, bytes] | None = None,
 ) -> Observation:
     """Scan every source, or only these places, and find each document's revision there.
 
     `files` are the remembered looks (None: there are none, and every file is read). `advance` is told of
     every file that had to be read, `entering` of (source, folder) right before a folder is listed. `writing`
-    are known to be half written: they are not even read.
+    are known to be half written: they are not even read. `settled` are digests of sources as they are
+    recorded: where the files of one are found to be just those, none is looked up (None: all revisions are
+    wanted).
     """
     observation = Observation(places=places)
     patience = Patience()
@@ -95,12 +108,21 @@ def observe(
         if places is not None and source.name not in places:
             continue
         paths = None if places is None else places[source.name]
-        scan = source.scan(paths, partial(entering, source.name))
+        with uncollected():
+            scan = source.scan(paths, partial(entering, source.name))
         observation.scans[source.name] = scan
+        half_written = {name.path for name in writing if name.source == source.name} & scan.files.keys()
+        is_comparable = settled is not None and observation.is_whole(source.name) and not half_written
+        digest = _digest(scan) if is_comparable else None
+        if settled and digest is not None and settled.get(source.name) == digest:
+            observation.settled[source.name] = len(scan.files)
+            continue
         known = files.of_source(source.name, paths) if files is not None else ()
-        doubtful = _believe(scan, known, observation)
-        half_written = {name.path for name in writing if name.source == source.name}
-        _read_others(source, scan, doubtful, half_written, observation, clock, advance, patience)
+        with uncollected():
+            doubtful = _believe(scan, known, observation)
+        is_sure = _read_others(source, scan, doubtful, half_written, observation, clock, advance, patience)
+        if digest is not None and is_sure:
+            observation.digests[source.name] = digest
     return observation
 
 
@@ -171,9 +193,11 @@ def _read_others(
     clock: Clock,
     advance: Callable[[int], None],
     patience: Patience,
-) -> None:
+) -> bool:
+    """Returns whether each file's stat as scanned proves by now which revision it has."""
+    is_sure = not half_written
     revisions = observation.revisions[source.name]
-    for path in half_written & scan.files.keys():
+    for path in half_written:
         revisions.pop(path, None)
         observation.unstable.add(DocumentName(source.name, path))
     for path in [path for path in scan.files if path not in revisions and path not in half_written]:
@@ -182,9 +206,22 @@ def _read_others(
         advance(1)
         if name in observation.looks and path in scan.linked:
             observation.touched.add(identity_of(observation.looks[name].stat))
+        is_sure = is_sure and _is_proven(observation.looks.get(name), scan.files[path])
     for problem in scan.unreadable:
         if not problem.is_directory:
             observation.unreadable[DocumentName(source.name, problem.path)] = problem.reason
+    return is_sure
+
+
+def _is_proven(look: SeenFile | None, stat: FileStat) -> bool:
+    """Whether a look that is remembered is of this very stat, and one to believe."""
+    return look is not None and look.stat == stat and not is_racy(look.stat, look.observed_ns)
+
+
+def _digest(scan: Scan) -> bytes | None:
+    """Of all its files; None where some may be missing."""
+    is_complete = scan.root_state is RootState.OK and not scan.unreadable
+    return digest_of(scan.files) if is_complete else None
 
 
 def _read_one(

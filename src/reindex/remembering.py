@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from reindex.changes import Changes, document_parser
+from reindex.changes import Changes, code_digest, document_parser
 from reindex.model import DocumentName
 from reindex.observe import Observation
 from reindex.sources.files import RootState
@@ -11,7 +11,8 @@ from reindex.writer import Writer
 
 
 def remember(writer: Writer, observation: Observation, changes: Changes, now: float) -> None:
-    """Write down what a look at the disk found beside the documents themselves: stats, failures, holds.
+    """Write down what a look at the disk found beside the documents themselves: stats, failures, holds, and
+    which sources are recorded as they are on disk.
 
     A pass that found nothing new writes nothing.
     """
@@ -37,6 +38,10 @@ def remember(writer: Writer, observation: Observation, changes: Changes, now: fl
             is_news = device != ledger.files.device(source)
             if device is not None and is_news and is_trusted and observation.is_whole(source):
                 ledger.files.record_device(source, device)
+        if writer.generation is not None:
+            for source in changes.alike:
+                digest = observation.digests[source]
+                ledger.settled.record(source, writer.generation.number, code_digest(), digest)
 
 
 def _healed(observation: Observation, changes: Changes) -> Iterable[DocumentName]:

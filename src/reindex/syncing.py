@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from reindex.app import App
 from reindex.attending import attend, is_awaiting, wait_for_batches
-from reindex.changes import Changes
+from reindex.changes import Changes, code_digest
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
 from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
@@ -123,12 +123,21 @@ def sync_with(
 
 def _observe(context: PassContext, writer: Writer, look: Look) -> Observation:
     """With the other names of files that were found changed."""
-    sources, files, clock = list(context.sources.values()), writer.ledger.files, context.app.clock
+    files = writer.ledger.files
+    settled: dict[str, bytes] = {}
+    if writer.generation is not None and writer.is_live:  # another may be given up before it is compared
+        settled = writer.ledger.settled.of(writer.generation.number, code_digest())
 
     def seen(places: Places | None) -> Observation:
-        advance = context.progress.advance
         return observe(
-            sources, files, clock, advance, places=places, entering=look.entering, writing=look.writing
+            list(context.sources.values()),
+            files,
+            context.app.clock,
+            context.progress.advance,
+            places=places,
+            entering=look.entering,
+            writing=look.writing,
+            settled=settled,
         )
 
     observation = seen(look.places)

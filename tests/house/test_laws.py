@@ -143,6 +143,13 @@ class Laws(DiskRules, SettingsRules, GenerationRules, RuleBasedStateMachine):
         self.house.clock.ahead_s += 3600 * hours
 
     @rule()
+    def nothing_happens(self):
+        """For a while: two looks find all as it was, and the second one compares no file."""
+        self.house.clock.ahead_s += 10
+        self.run(accept_deletes=False)
+        self.run(accept_deletes=False)
+
+    @rule()
     def a_second_store_of_the_same_documents(self):
         """In the first one's folder for a neighbour, with the settings as they are."""
         self.other.settings = replace(self.house.settings, data_dir=self.other.data_dir)

@@ -55,9 +55,11 @@ def compare(
     desired: Mapping[str, Mapping[str, Revision]],
     recorded: Iterable[tuple[str, str, Revision, str]],
     parser_of: Callable[[str], str],
+    settled: Mapping[str, int] | None = None,
 ) -> Differences:
     """What is on disk (source -> path -> revision) against what a generation holds (source, path, revision
-    and parser of each document). `parser_of` a path are the versions of the code that would parse it now.
+    and parser of each document). `parser_of` a path are the versions of the code that would parse it now. Of
+    `settled` sources, which are in neither, it is known that all of so many documents are alike.
 
     In a large tree nearly all are alike: of those, nothing is made anew.
     """
@@ -71,6 +73,7 @@ def compare(
         else:
             unlike[DocumentName(source, path)] = Recorded(revision, parser)
     alike = {source: len(paths) - len(left[source]) for source, paths in desired.items()}
+    alike.update(settled or {})
     return Differences(
         desired={
             DocumentName(source, path): revision

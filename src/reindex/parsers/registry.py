@@ -8,7 +8,7 @@ from functools import cache
 from importlib import import_module
 
 from reindex.errors import ParseError
-from reindex.model import Block
+from reindex.model import Block, digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +66,12 @@ def parser_version(path: str) -> str:
     """
     form = _BY_SUFFIX.get(path[path.rfind(".") :])  # most are found so
     return _version(form or _format(path))
+
+
+def parsers_digest() -> bytes:
+    """All that `parser_version` can say, of any path (32 bytes)."""
+    versions = sorted((name, _version(form)) for name, form in {**_BY_SUFFIX, **_BY_NAME}.items())
+    return digest(*(part.encode() for pair in versions for part in pair))
 
 
 def parser_name(path: str) -> str:

@@ -159,7 +159,7 @@ class Tree:
         """Sort one folder's entries into `files` and the rest; returns the folders to enter."""
         folders: list[FolderRules] = []
         prefix, ignored_by, sure_suffixes = rules.prefix, rules.file, rules.sure_suffixes
-        files, bytes_max, is_regular = self.files, self._file_bytes_max, stat.S_ISREG
+        files, bytes_max, is_regular, new = self.files, self._file_bytes_max, stat.S_ISREG, _new
         for entry in entries:
             name = entry.name
             try:
@@ -171,10 +171,12 @@ class Tree:
                     found = entry.stat(follow_symlinks=False)
                     if not is_regular(found.st_mode):
                         continue  # replaced since the folder was listed: its new nature is the next scan's
-                    if found.st_size > bytes_max:
+                    size_bytes = found.st_size
+                    if size_bytes > bytes_max:
                         self.skipped.append(Problem(prefix + name, self._too_large))
                         continue
-                    files[prefix + name] = file_stat(found)
+                    numbers = size_bytes, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino
+                    files[prefix + name] = new(FileStat, numbers)  # `file_stat`, without the call
                     if found.st_nlink > 1:
                         self.linked.add(prefix + name)
                 elif not entry.is_dir(follow_symlinks=False) or self._explain_folder(

@@ -1,7 +1,8 @@
 """What each generation holds: its documents with their revision, parser and embedding keys."""
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reindex.core.identity import KEY_BYTES, pack_keys
@@ -11,6 +12,7 @@ from reindex.stores.file_rows import FILE_NAMES, name_key, ranges_of
 from reindex.stores.sqlite import Database
 
 _REVISIONS = "SELECT source, path, revision, parser FROM documents WHERE generation = ?"
+_BESIDES = " AND source NOT IN (SELECT value FROM json_each(?))"
 _UPSERT = (
     "INSERT INTO documents (generation, source, path, revision, parser, keys, tokens, indexed_at, chunks)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -59,16 +61,19 @@ class DocumentRows:
         }
 
     def revisions(
-        self, generation: int, places: Places | None = None
+        self, generation: int, places: Places | None = None, besides: Collection[str] = ()
     ) -> Iterator[tuple[str, str, Revision, str]]:
         """Source, path, revision and parser of each document: what the diff needs, and no more. With `places`
-        only of documents that stand there or below.
+        only of documents that stand there or below; none of the sources `besides`.
         """
         queries: list[tuple[str, tuple[object, ...]]] = [(_REVISIONS, (generation,))]
+        if besides:
+            queries = [(_REVISIONS + _BESIDES, (generation, json.dumps(list(besides))))]
         if places is not None:
             queries = [
                 (_REVISIONS + " AND source = ? AND path >= ? AND path < ?", (generation, source, *limits))
                 for source, paths in places.items()
+                if source not in besides
                 for limits in ranges_of(paths)
             ]
         for sql, values in queries:

@@ -15,6 +15,7 @@ from reindex.stores.file_rows import FileRows
 from reindex.stores.generation_rows import GenerationRows
 from reindex.stores.job_rows import JobRows
 from reindex.stores.ledger_schema import MIGRATIONS
+from reindex.stores.settled_rows import SettledRows
 from reindex.stores.sqlite import CorruptDatabaseError, Database, open_readable, open_writable
 from reindex.stores.table_file_rows import TableFileRows
 from reindex.stores.wait_rows import AttemptRows, WaitRows
@@ -28,6 +29,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.files = FileRows(database)
+        self.settled = SettledRows(database)
         self.generations = GenerationRows(database)
         self.documents = DocumentRows(database)
         self.failures = FailureRows(database)

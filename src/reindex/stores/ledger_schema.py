@@ -171,4 +171,24 @@ DROP TABLE spend;
 ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN usd REAL NOT NULL DEFAULT 0.0
 """,
+    """
+CREATE TABLE settled ( -- sources whose files were all found to be as a generation holds them
+    source TEXT PRIMARY KEY NOT NULL,
+    generation INTEGER NOT NULL,
+    code BLOB NOT NULL, -- digest of the versions of all parsers and of the chunker
+    digest BLOB NOT NULL -- sha256 of paths and stats of all its files
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER file_added_unsettles AFTER INSERT ON files BEGIN
+    DELETE FROM settled WHERE source = NEW.source; END;
+CREATE TRIGGER file_changed_unsettles AFTER UPDATE ON files BEGIN
+    DELETE FROM settled WHERE source = NEW.source; END;
+CREATE TRIGGER file_removed_unsettles AFTER DELETE ON files BEGIN
+    DELETE FROM settled WHERE source = OLD.source; END;
+CREATE TRIGGER document_added_unsettles AFTER INSERT ON documents BEGIN
+    DELETE FROM settled WHERE source = NEW.source; END;
+CREATE TRIGGER document_changed_unsettles AFTER UPDATE ON documents BEGIN
+    DELETE FROM settled WHERE source = NEW.source; END;
+CREATE TRIGGER document_removed_unsettles AFTER DELETE ON documents BEGIN
+    DELETE FROM settled WHERE source = OLD.source; END
+""",
 )
