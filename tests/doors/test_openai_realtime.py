@@ -23,6 +23,7 @@ from openai_double import (
 )
 from reindex.core.batching import request_batches
 from reindex.core.canary import CANARY_TEXT
+from reindex.embedders import openai_client, openai_request
 from reindex.embedders.openai_realtime import OpenAIEmbedder, Patience, estimated_tokens
 from reindex.errors import OutageError, RefusedError
 from reindex.settings import OpenAISettings
@@ -166,6 +167,22 @@ def test_a_server_that_is_silent_or_drips(double):
     with pytest.raises(OutageError) as caught:
         embedder_of(double, timeout_s=0.2, retries_max=0).embed(TEXTS)
     assert (caught.value.code, caught.value.may_be_accepted) == ("timeout", True)
+
+
+def test_what_it_takes_to_make_the_client_is_not_the_server_s_time(double, monkeypatch):
+    """To import the SDK takes seconds on a busy machine: no answer is thrown away for that."""
+    clock = Clock()
+    monkeypatch.setattr(openai_request.time, "monotonic", clock.time)
+    make = openai_client.make_client
+
+    def make_slowly(*how):
+        clock.now += 30
+        return make(*how)
+
+    monkeypatch.setattr(openai_client, "make_client", make_slowly)
+    books = Books()
+    assert is_right(embedder_of(double, timeout_s=10, retries_max=0, how=books.how).embed(TEXTS))
+    assert (len(double.seen), books.lost) == (1, [])
 
 
 def test_an_answer_without_end_is_not_read_to_the_end(double):

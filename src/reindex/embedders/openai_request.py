@@ -53,14 +53,15 @@ def send(connection: OpenAIConnection, request: EmbeddingRequest, turn: Turn, ti
     """The body of the answer, whatever is in it. `turn` learns of the limits. Raises RefusedError,
     OutageError, and AccountError for an address that is none.
 
-    `timeout_s` is for all of it: a server that sends a byte now and then holds nobody for ever.
+    `timeout_s` is for all of it: a server that sends a byte now and then holds nobody for ever. What comes
+    before it, as to import the SDK, is not the server's time: its answer would be paid for and thrown away.
     """
     count = len(request.texts)
     doing = f"embedding {count} text{'s' * (count != 1)}"
-    until = time.monotonic() + timeout_s
 
     def call(client: OpenAI) -> bytes:
         streamed = client.embeddings.with_streaming_response
+        until = time.monotonic() + timeout_s
         with streamed.create(**request.fields, timeout=timeout_of(timeout_s)) as response:
             turn.learn(response.headers)
             return _read(response, until, request.answer_bytes_max, f"{connection.account.provider}: {doing}")
