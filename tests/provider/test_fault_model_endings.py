@@ -8,6 +8,7 @@ import pytest
 from provider_house import prose
 from reindex.dev_openai.batch_faults import Garbled, Stuck, TruncatedOutput
 from reindex.dev_openai.faults import Cut, Lines, Reset
+from reindex.dev_openai.files import File
 from reindex.dev_openai.refusals import server_error
 from reindex.errors import DiskError, OutageError
 from reindex.stores.booking_rows import Outcome
@@ -144,6 +145,16 @@ def test_row_26_one_result_that_never_comes_holds_up_no_other(house, openai):
     openai.release()
     house.settle()
     house.check_converged(4)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, None], ids=["nothing", "less", "no size"])
+def test_row_26_a_server_that_does_not_know_how_long_its_files_are(house, openai, monkeypatch, size_bytes):
+    to_json = File.to_json
+    monkeypatch.setattr(File, "to_json", lambda file: {**to_json(file), "bytes": size_bytes})
+    fill(house)
+    house.settle()
+    house.check_converged(4)
+    assert len(openai.batches()) == 1
 
 
 def test_row_27_a_stored_file_that_is_torn_gives_its_good_lines(house, openai):

@@ -98,7 +98,8 @@ class OpenAIBatches:
 
         try:
             written = self._ask(doing, call)
-            if size_bytes is not None and written != size_bytes:
+            # A server that says less than it sends, as 0 for all, does not know.
+            if size_bytes and written < size_bytes:
                 raise OutageError(
                     f"{file_id} came cut off: {written:,} of {size_bytes:,} bytes", "It is fetched again."
                 )
