@@ -11,6 +11,8 @@ from processes import Place
 from provider_house import ProviderHouse, prose
 from reindex.attending import remove_uploads
 from reindex.dev_openai.refusals import server_error
+from reindex.embedders import openai_batch
+from reindex.stores.identity_file import read_identity
 
 GRACE_S = 60
 
@@ -205,3 +207,17 @@ def test_uploads_are_not_swept_while_batches_may_be_unknown(house, openai):
         remove_uploads(house.app, writer)
     assert openai.requests()["files.delete"] == 0
     assert len(openai.files("batch")) == 1
+
+
+def test_uploads_are_swept_page_by_page(house, openai, monkeypatch):
+    monkeypatch.setattr(openai_batch, "PAGE", 2)
+    house.write("a.md", prose(0))
+    house.sync()
+    (needed,) = openai.files("batch")
+    store = read_identity(house.data_dir).store
+    with openai.client() as client:
+        for number in range(5):
+            client.files.create(file=(f"{store}.9{number}.jsonl", b"{}"), purpose="batch")
+    with house.app.writer("gc", lambda _: None) as writer:
+        remove_uploads(house.app, writer)
+    assert [file.id for file in openai.files("batch")] == [needed.id]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 INPUT_EXPIRES_S = 3 * 86_400  # longer than any window; by then what nobody knows of is gone
-PAGE = 100
+PAGE = 100  # more is refused by some
+_FILE_PAGES_MAX = 100  # newest first; what is left expires
 _PIECE_BYTES = 1 << 20
 _TRANSFER_S = 600.0  # of 200 MB, at 3 Mbit/s
 _DOWNLOAD_S = 3_600.0
@@ -108,11 +109,13 @@ class OpenAIBatches:
             part.unlink(missing_ok=True)
 
     def uploaded(self, prefix: str) -> Iterator[str]:
-        def call(client: OpenAI) -> list[str]:
-            page = client.files.list(purpose="batch", limit=1_000, order="desc")
-            return [file.id for file in page.data if file.filename.startswith(prefix)]
-
-        yield from self._ask("listing files", call)
+        after = ""
+        for _ in range(_FILE_PAGES_MAX):
+            page = self._ask("listing files", partial(_page_of_files, after=after))
+            yield from (file.id for file in page.data if file.filename.startswith(prefix))
+            if not page.has_more or not page.data:
+                return
+            after = page.data[-1].id
 
     def delete(self, file_id: str) -> None:
         self._ask(f"removing {file_id}", lambda client: client.files.delete(file_id))
@@ -153,6 +156,11 @@ def remote_batch(found: Any) -> RemoteBatch:
 
 def _page(client: OpenAI, after: str) -> Any:
     return client.batches.list(limit=PAGE, after=after) if after else client.batches.list(limit=PAGE)
+
+
+def _page_of_files(client: OpenAI, after: str) -> Any:
+    how: dict[str, Any] = {"after": after} if after else {}
+    return client.files.list(purpose="batch", limit=PAGE, **how)
 
 
 def _store(pieces: Iterator[bytes], part: Path, until: float) -> int:
