@@ -47,9 +47,8 @@ def attend(
         report.notices.append(f"batches that are under way are not looked after: {error.message}")
         return None
     attended = BatchLane(context).attend(is_last=is_last)
-    report.chunks.embedded += attended.texts
-    report.tokens_embedded += attended.tokens
-    report.cost_usd += attended.usd
+    report.add_sent(attended.texts, attended.tokens, attended.usd)
+    report.texts_ahead += attended.texts
     report.notices += [notice for notice in attended.held if notice not in report.notices]
     report.outage = attended.outage
     report.chunks.in_flight = writer.ledger.jobs.texts_in_flight()

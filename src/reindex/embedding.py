@@ -23,19 +23,18 @@ def embed_missing(
     keys: Sequence[EmbeddingKey],
     texts_of: Callable[[Sequence[EmbeddingKey]], Mapping[EmbeddingKey, Text]],
     advance: Callable[[int, int, int], None],
-) -> Embedded:
-    """A vector for every key. What the cache lacks goes down the lane as one job; `texts_of` is asked for the
-    texts of that.
+    result: Embedded,
+) -> None:
+    """A vector for every key, into `result`, which has those that are known. The others go down the lane as
+    one job; `texts_of` is asked for the texts of that.
 
     Each batch is in the cache before the next is sent, so that a kill loses one batch at most. `advance` is
     told of the texts and tokens of each batch, and of all tokens that are sent. Raises ModelError, and
-    EmbeddingError in an outage or when the budget is spent.
+    EmbeddingError in an outage or when the budget is spent: what came before that is in `result`.
     """
-    result = embed_known(writer, direct, keys)
     missing = [key for key in keys if key not in result.vectors and key not in result.refused]
     if missing:
         _embed(Sending(writer, direct, result, advance), missing, texts_of(missing))
-    return result
 
 
 def embed_known(writer: Writer, direct: DirectLane, keys: Sequence[EmbeddingKey]) -> Embedded:

@@ -75,6 +75,7 @@ class Pipeline:
         self._failed = failed
         self._meanwhile = meanwhile
         self._failures: list[Failure] = []
+        self._commits_before = writer.data_commits
         self._applying: _Applying | None = None
         self._outage = outage
         self._is_lacking = False  # documents were left out for it
@@ -98,7 +99,7 @@ class Pipeline:
         decided_before = self._decided
         self._progress.planned(len(work) + len(plan.deleted))
         self._progress.phase("indexing", sum(sizes.values()), "B")
-        commits_before = self._writer.data_commits
+        self._commits_before = self._writer.data_commits
         prepared = ahead(
             work,
             self._preparer.prepare,
@@ -120,10 +121,10 @@ class Pipeline:
             self._finish(plan)
         if self._generation.promoted_at is None and not self._report.documents.pending:
             self._writer.publish()  # a first pass over no documents publishes nothing else
-        self._report.commits += self._writer.data_commits - commits_before
 
     def _finish(self, plan: Plan) -> None:
         self._settle(plan)
+        self._report.commits += self._writer.data_commits - self._commits_before
         self._failed(self._failures)
 
     @property
@@ -196,11 +197,12 @@ class Pipeline:
         return document.lacking(self._writer)
 
     def _work(self, window: Window, plan: Plan, applier: ThreadPoolExecutor) -> None:
-        """Embed a window while the one before is applied; then send it after that one."""
+        """Embed a window while the one before is applied; then send it after."""
         embedded = self._embed_or_wait(window, plan)
         self._failures += window.take_out_refused(embedded.refused, self._writer.clock.now())
         self._settle(plan)
         if window.is_empty:
+            self._report.add_sent(embedded.texts_sent, embedded.tokens_sent, embedded.usd)
             return
         done = applier.submit(lambda: self._writer.table().apply(window.changes(embedded)))
         self._applying = _Applying(window, embedded, done)
@@ -220,12 +222,14 @@ class Pipeline:
         """In an outage, what needs no provider goes on, and it is asked for nothing more: the documents that
         lack a vector leave the window, and are pending.
         """
+        embedded = embed_known(self._writer, self._direct, window.keys())
         if self._outage is None:
             try:
-                return self._embed(window, plan)
+                self._embed(window, plan, embedded)
             except OutageError as error:
-                self._outage = error
-        embedded = embed_known(self._writer, self._direct, window.keys())
+                self._outage, embedded.job = error, None  # the job has failed
+            else:
+                return embedded
         recorded = self._writer.ledger.documents.one
         for name in window.take_out_waiting(embedded):
             self._report.documents.pending += 1
@@ -235,7 +239,7 @@ class Pipeline:
                 window.keep(old, recorded(self._generation.number, old))
         return embedded
 
-    def _embed(self, window: Window, plan: Plan) -> Embedded:
+    def _embed(self, window: Window, plan: Plan, embedded: Embedded) -> None:
         """Progress is in bytes of documents: each batch moves it by its share of the window."""
         moved_bytes = done_tokens = 0
 
@@ -253,9 +257,8 @@ class Pipeline:
             self._texts_sent += sent_texts
             self._say_counts()
 
-        embedded = embed_missing(self._writer, self._direct, window.keys(), texts_of, advance)
+        embed_missing(self._writer, self._direct, window.keys(), texts_of, advance, embedded)
         self._progress.advance(window.size_bytes - moved_bytes)
-        return embedded
 
     def _record(self, window: Window, embedded: Embedded) -> None:
         table = self._writer.table()
@@ -286,10 +289,8 @@ class Pipeline:
             report.chunks.rows_written += len(update.new_rows) + 1
         report.documents.deleted += len(set(window.gone) & set(plan.deleted))
         report.chunks.deleted += window.rows_gone
-        report.chunks.embedded += embedded.texts_sent
         report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
-        report.tokens_embedded += embedded.tokens_sent
-        report.cost_usd += embedded.usd
+        report.add_sent(embedded.texts_sent, embedded.tokens_sent, embedded.usd)
         self._say_counts()
 
     def _say_counts(self) -> None:

@@ -201,7 +201,7 @@ def _first_load(app: App, writer: Writer, recipe: Recipe, progress: Progress, wa
     work = sync_with(app, writer, progress, wanted=recipe)
 
     def again() -> None:
-        work.go_on_with(sync_with(app, writer, progress, wanted=recipe))
+        work.go_on_with(sync_with(app, writer, progress, wanted=recipe, texts_ahead=work.texts_ahead))
 
     wait_for_batches(app, writer, progress, work, wait_s, again)
     assert writer.generation is not None, "a first pass leaves a generation"

@@ -51,6 +51,13 @@ class PassReport:
     failures: dict[str, str] = field(default_factory=dict)
     postponed: list[DocumentName] = field(default_factory=list)  # being written: a later pass takes them
     outage: OutageError | None = None  # of the provider, while batches were looked after
+    texts_ahead: int = 0  # that batches gave, and whose documents no pass has written yet
+
+    def add_sent(self, texts: int, tokens: int, usd: float) -> None:
+        """So much went to the model, and what it cost."""
+        self.chunks.embedded += texts
+        self.tokens_embedded += tokens
+        self.cost_usd += usd
 
     def add_work_of(self, other: "PassReport") -> None:
         """What another pass embedded and wrote, and said, beside this one."""
@@ -75,6 +82,7 @@ class PassReport:
         self.chunks.total, self.chunks.in_flight = later.chunks.total, later.chunks.in_flight
         self.generation, self.version = later.generation, later.version
         self.failures, self.postponed, self.outage = later.failures, later.postponed, later.outage
+        self.texts_ahead = later.texts_ahead
 
     @property
     def is_partial(self) -> bool:

@@ -57,7 +57,7 @@ def sync(
         report = sync_with(app, writer, progress, accept_deletes=accept_deletes, is_now=is_now)
 
         def again() -> None:
-            report.go_on_with(sync_with(app, writer, progress))
+            report.go_on_with(sync_with(app, writer, progress, texts_ahead=report.texts_ahead))
 
         if wait_s > 0 and is_awaiting(writer):
             wait_for_batches(app, writer, progress, report, wait_s, again)
@@ -81,20 +81,22 @@ def sync_with(
     is_now: bool = False,
     attends: bool = True,
     outage: OutageError | None = None,
+    texts_ahead: int = 0,
 ) -> PassReport:
     """The same on stores that are open already. `attends`: batches are looked after before and behind it, and
     what goes by batch is sent, however little it is. `wanted` is the recipe of a first generation, if it is
-    to be another than the settings ask for. A look at some places becomes one at all of a source where what
-    was found there must not be believed otherwise. `outage`: the provider is known to be down; it is raised
-    if anything needs it, after the rest was published.
+    to be another than the settings ask for. `texts_ahead` were taken in from batches before. A look at some
+    places becomes one at all of a source where what was found there must not be believed otherwise.
+    `outage`: the provider is known to be down; it is raised if anything needs it, after the rest was
+    published.
     """
     tidy_jobs(writer)
-    report = PassReport()
+    report = PassReport(texts_ahead=texts_ahead)
     catalog = app.catalog(writer.ledger, is_writable=True)
     context = PassContext(app, app.sources(), catalog, progress, report, is_now, outage)
     if attends:
         attend(app, writer, report, is_last=False)
-    collected = report.chunks.embedded  # by batch; the documents are written by this pass
+    collected, report.texts_ahead = report.texts_ahead, 0  # their documents are written by this pass
     wanted = wanted or recipe_for(app.settings, context.catalog)
     progress.phase("scanning", 0, "files")
     observation = _observe(context, writer, look)

@@ -275,6 +275,11 @@ def test_the_budget_of_the_fast_lane(house, openai):
     assert report.documents.pending > 0
     assert any("budget" in notice for notice in report.notices)
     assert openai.tokens()["realtime", MODEL] <= 300
+    spend = store_status(house.app).spend
+    assert report.tokens_embedded == spend.tokens > 0
+    assert report.cost_usd == pytest.approx(spend.usd)
+    assert report.chunks.embedded > 0
+    assert report.commits == (1 if report.documents.added else 0)
     for _ in range(8):
         house.clock.ahead_s += DAY_S
         report = house.sync()

@@ -53,6 +53,7 @@ def test_wait_stays_until_all_is_indexed(house, openai):
     assert report.documents.added == 4
     assert (report.documents.pending, report.chunks.in_flight) == (0, 0)
     assert report.generation == 1
+    assert report.chunks.embedded + report.chunks.reused == report.chunks.total
     house.check_paid_once()
 
 
