@@ -38,6 +38,17 @@ def fill(house, documents=6):
         house.write(f"{number}.md", prose(number))
 
 
+def lose_a_batch(house, openai, job):
+    """It is cancelled before it brought a vector, and nobody has had a pass since."""
+    openai.options.hold.add("in_progress")
+    fill(house)
+    house.sync()
+    house.cancel(job)
+    openai.finish_all()
+    with house.app.writer("look", str) as writer:
+        attend(house.app, writer, PassReport(), is_last=False)
+
+
 def test_a_backlog_goes_by_batch_and_edits_at_once(house, openai):
     openai.options.hold.add("in_progress")
     fill(house)
@@ -153,13 +164,7 @@ def test_an_outage_stops_nothing_that_needs_no_provider(house, openai):
 
 def test_a_document_is_pending_until_it_is_indexed(house, openai):
     """Also between the end of its batch and the pass that takes it in, and when that brought nothing."""
-    openai.options.hold.add("in_progress")
-    fill(house)
-    house.sync()
-    house.cancel(1)
-    openai.finish_all()
-    with house.app.writer("look", str) as writer:
-        attend(house.app, writer, PassReport(), is_last=False)
+    lose_a_batch(house, openai, job=1)
     assert not house.open_jobs()
     status = recorded_status(house.app, state="ready", reasons=(), pending=0, lag_s=0)
     assert (status.pending, status.live) == (6, None)
@@ -175,13 +180,7 @@ def test_a_document_is_pending_until_it_is_indexed(house, openai):
 def test_verify_knows_what_is_due(house, openai):
     house.write("first.md", prose(50))
     house.settle()
-    openai.options.hold.add("in_progress")
-    fill(house)
-    house.sync()
-    house.cancel(2)
-    openai.finish_all()
-    with house.app.writer("look", str) as writer:
-        attend(house.app, writer, PassReport(), is_last=False)
+    lose_a_batch(house, openai, job=2)
     found = house.verify()
     assert (found.ok, found.pending, found.missing) == (True, 6, 0)
     house.write("0.md", prose(100))
