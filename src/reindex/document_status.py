@@ -11,7 +11,7 @@ from reindex.model import DocumentName
 from reindex.sources.files import FileSource
 from reindex.stores.document_rows import RecordedDocument
 from reindex.stores.failure_rows import Failure
-from reindex.stores.wait_rows import Wait
+from reindex.stores.wait_rows import HELD_BACK_REASON, Wait
 
 
 class DocumentState(StrEnum):
@@ -79,7 +79,10 @@ def _known(app: App, name: DocumentName) -> _Known:
             return _Known(None, None, None, is_source_held=False)
         live = ledger.generations.live()
         open_generation = live or ledger.generations.unfinished()
-        waits = ledger.waits.of(open_generation.number) if open_generation is not None else {}
+        waits: dict[DocumentName, Wait] = {}
+        if open_generation is not None:
+            number = open_generation.number
+            waits = {**ledger.waits.held_back(number), **ledger.waits.of(number)}
         return _Known(
             recorded=ledger.documents.one(live.number, name) if live is not None else None,
             failure=ledger.failures.all().get(name),
@@ -111,6 +114,8 @@ def _state_of_present(source: FileSource, name: DocumentName, known: _Known) -> 
     if failure is not None and failure.revision in {None, now[0]}:
         return DocumentState.FAILED, failure.reason
     wait = known.wait
+    if wait is not None and (wait.revision, wait.parser) == now and wait.job < 0:
+        return DocumentState.PENDING, f"{HELD_BACK_REASON}: tried again with every pass"
     if wait is not None and (wait.revision, wait.parser) == now:
         return DocumentState.PENDING, f"its texts are in job {wait.job}, a batch; `sync --now` pays again"
     return DocumentState.PENDING, "not indexed yet" if recorded is None else "changed since it was indexed"

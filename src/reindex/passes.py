@@ -165,6 +165,8 @@ def _run(
         except BudgetError as error:
             context.report.notices.append(f"{error.message} ({error.hint})")
             context.report.documents.pending += pipeline.left
+            assert writer.generation is not None, "a pass has a generation"
+            writer.ledger.waits.hold_back(writer.generation.number, pipeline.lacking, writer.clock.now())
             is_all = False
     return is_all
 

@@ -20,7 +20,7 @@ from reindex.core.jobs import Lane
 from reindex.direct import DirectLane, Embedded, Text
 from reindex.embedding import embed_known, embed_missing
 from reindex.errors import OutageError, ReindexError
-from reindex.model import DocumentName, EmbeddingKey
+from reindex.model import DocumentName, EmbeddingKey, Revision
 from reindex.observe import Observation
 from reindex.preparing import Prepared, Preparer
 from reindex.readahead import ahead
@@ -78,8 +78,8 @@ class Pipeline:
         self._commits_before = writer.data_commits
         self._applying: _Applying | None = None
         self._outage = outage
-        self._is_lacking = False  # documents were left out for it
         self.left = 0  # documents of the plan that a failure kept from being worked on
+        self.lacking: list[tuple[DocumentName, Revision, str]] = []  # left for want of a vector, in an outage
         self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
 
     def run(self, observation: Observation, changes: Changes) -> None:
@@ -112,7 +112,7 @@ class Pipeline:
             try:
                 for window in self._windows(prepared, plan):
                     self._work(window, plan, applier)
-                if self._outage is not None and self._is_lacking:
+                if self._outage is not None and self.lacking:
                     raise self._outage
             except ReindexError:
                 self._finish(plan)  # what came before the failure counts all the same
@@ -230,13 +230,12 @@ class Pipeline:
                 self._outage, embedded.job = error, None  # the job has failed
             else:
                 return embedded
-        recorded = self._writer.ledger.documents.one
-        for name in window.take_out_waiting(embedded):
+        for layout in window.take_out_waiting(embedded):
+            self.lacking.append((layout.name, layout.revision, layout.parser))
             self._report.documents.pending += 1
-            self._is_lacking = True
-            if name in plan.moved:  # it answers from its old place
-                old = plan.moved[name]
-                window.keep(old, recorded(self._generation.number, old))
+            if layout.name in plan.moved:  # it answers from its old place
+                old = plan.moved[layout.name]
+                window.keep(old, self._writer.ledger.documents.one(self._generation.number, old))
         return embedded
 
     def _embed(self, window: Window, plan: Plan, embedded: Embedded) -> None:

@@ -1,6 +1,6 @@
 """`status`: how the index stands against the disk right now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reindex.app import App
@@ -14,7 +14,7 @@ from reindex.observe import Observation, observe
 from reindex.stores.booking_rows import REPEATS, Spend
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
-from reindex.stores.wait_rows import Wait
+from reindex.stores.wait_rows import HELD_BACK_REASON, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ def store_status(app: App) -> StoreStatus:
         return _status(
             ledger,
             state=_state(app, live, changes),
-            reasons=(*_reasons(app, live, changes, pending), *_recipe_reason(app, ledger, live)),
+            reasons=(
+                *_reasons(app, live, changes, pending),
+                *_budget_reason(_held_back(ledger, live).keys() & set(pending)),
+                *_recipe_reason(app, ledger, live),
+            ),
             pending=len(pending),
             failures=_failures(changes, observation),
             holds=changes.holds,
@@ -75,8 +79,11 @@ def recorded_status(
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
         found += [_held_reason(hold) for hold in holds]
         waits, due = _waits(ledger, live)
+        held_back = _held_back(ledger, live)
+        due += held_back.values()
         if waits:
             found.append(_waiting_reason(len(waits)))
+        found += _budget_reason(held_back)
         if waits or due:
             lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in (*waits, *due)))
         if live is not None and not _has_table(app, live):
@@ -236,6 +243,19 @@ def _waits(ledger: Ledger | None, live: Generation | None) -> tuple[list[Wait], 
         return [], []
     waits = ledger.waits
     return list(waits.of(generation.number).values()), list(waits.due(generation.number).values())
+
+
+def _held_back(ledger: Ledger | None, live: Generation | None) -> dict[DocumentName, Wait]:
+    """By the budget: of the live generation, or of a first load."""
+    if ledger is None:
+        return {}
+    generation = live or ledger.generations.unfinished()
+    return ledger.waits.held_back(generation.number) if generation is not None else {}
+
+
+def _budget_reason(held_back: Collection[DocumentName]) -> list[str]:
+    documents = len(held_back)
+    return [f"{documents} document{'s' * (documents != 1)} {HELD_BACK_REASON}"] if documents else []
 
 
 def _waiting_reason(documents: int) -> str:

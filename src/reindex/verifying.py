@@ -69,13 +69,15 @@ def run_verify(app: App, progress: Progress, *, deep: bool, spends: bool = False
 
 
 def _due(ledger: Ledger | None, generation: int, observation: Observation) -> list[DocumentName]:
-    """Documents whose batch has ended, at exactly the disk's revision: the next pass takes them in."""
+    """Documents whose batch has ended, or that the budget holds back, at exactly the disk's revision: a pass
+    that may take them in has yet to come.
+    """
     if ledger is None:
         return []
     failures = ledger.failures.all()
     return [
         name
-        for name, wait in ledger.waits.due(generation).items()
+        for name, wait in {**ledger.waits.due(generation), **ledger.waits.held_back(generation)}.items()
         if name not in failures
         and (wait.revision, wait.parser) == (observation.revision(name), document_parser(name.path))
     ]

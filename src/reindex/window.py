@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from reindex.core.identity import chunk_ids, unpack_keys
+from reindex.core.layout import DocumentLayout
 from reindex.direct import Embedded, Text
 from reindex.model import Chunk, DocumentName, EmbeddingKey
 from reindex.preparing import Prepared
@@ -137,7 +138,7 @@ class Window:
         self.updates = [update for update in self.updates if update.prepared.layout.name not in failed]
         return failures
 
-    def take_out_waiting(self, embedded: Embedded) -> list[DocumentName]:
+    def take_out_waiting(self, embedded: Embedded) -> list[DocumentLayout]:
         """Documents that lack a vector leave, and keep their old revision, whole."""
         known = embedded.vectors.keys() | embedded.refused.keys()
         there = [
@@ -145,10 +146,10 @@ class Window:
             for update in self.updates
             if all(update.prepared.layout.keys[position] in known for position, _ in update.new_rows)
         ]
-        names = [update.prepared.layout.name for update in self.updates]
+        layouts = [update.prepared.layout for update in self.updates]
         self.updates = there
         kept = {update.prepared.layout.name for update in there}
-        return [name for name in names if name not in kept]
+        return [layout for layout in layouts if layout.name not in kept]
 
     def changes(self, embedded: Embedded) -> TableChanges:
         """What the table is told."""

@@ -6,9 +6,10 @@ from openai_standin import KEY, StandIn
 from provider_house import MODEL, prose
 from reindex.dev_openai.batch_faults import Fails
 from reindex.dev_openai.refusals import forbidden, hard_limit, no_money, rate_limited, wrong_key
+from reindex.document_status import DocumentState, document_status
 from reindex.errors import OutageError
 from reindex.search import SearchMode
-from reindex.status import store_status
+from reindex.status import recorded_status, store_status
 from reindex.stores.booking_rows import Outcome
 from reindex.stores.snapshot import Filter
 
@@ -280,11 +281,31 @@ def test_the_budget_of_the_fast_lane(house, openai):
     assert report.cost_usd == pytest.approx(spend.usd)
     assert report.chunks.embedded > 0
     assert report.commits == (1 if report.documents.added else 0)
+    check_held_back(house, report.documents.pending)
+    house.write("0.md", prose(100))  # no word of the budget holds for what changed since
+    check_held_back(house, house.sync().documents.pending)
     for _ in range(8):
         house.clock.ahead_s += DAY_S
         report = house.sync()
     assert report.documents.pending == 0
+    assert not any("budget" in reason for reason in store_status(house.app).reasons)
     house.check_converged(8)
+
+
+def check_held_back(house, documents):
+    """It is pending with its reason, for all who ask, and no drift."""
+    status = store_status(house.app)
+    assert status.pending == documents
+    assert f"{documents} documents held back by the budget of the day (UTC)" in status.reasons
+    recorded = recorded_status(house.app, state="ready", reasons=[], pending=0, lag_s=0.0)
+    assert (recorded.pending, recorded.reasons) == (documents, status.reasons[-1:])
+    states = [document_status(house.app, str(path)) for path in sorted(house.docs.iterdir())]
+    reasons = [found.reason for found in states if found.state is DocumentState.PENDING]
+    assert len(reasons) == documents
+    assert all("budget" in reason for reason in reasons)
+    if status.live is not None:
+        found = house.verify()
+        assert (found.ok, found.pending) == (True, documents)
 
 
 def test_row_13_a_learned_limit_is_tried_out_again(house, openai):

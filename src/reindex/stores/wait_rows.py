@@ -1,4 +1,4 @@
-"""Documents that wait for a batch, and texts whose answers failed before."""
+"""Documents that wait for a batch or for the budget, and texts whose answers failed before."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,12 +10,14 @@ from reindex.stores.sqlite import Database
 
 _KEYS_PER_STATEMENT = 2_000
 _DUE = 0  # in the place of a job: it has ended, with or without the vectors
+HELD_BACK_REASON = "held back by the budget of the day (UTC)"
+_HELD_BACK = -1  # in the place of a job: the budget of the day has no room for one
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """A document at a revision whose vectors a job is to bring; the latest of its jobs, where there are
-    several.
+    several. Negative: none, it is held back.
     """
 
     name: DocumentName
@@ -33,11 +35,26 @@ class WaitRows:
 
     def of(self, generation: int) -> dict[DocumentName, Wait]:
         """The documents of a generation that wait for a job that is under way."""
-        return {wait.name: wait for wait in self._all(generation) if wait.job != _DUE}
+        return {wait.name: wait for wait in self._all(generation) if wait.job > _DUE}
 
     def due(self, generation: int) -> dict[DocumentName, Wait]:
         """Those whose jobs have all ended: until a pass has taken them in, they are not indexed."""
         return {wait.name: wait for wait in self._all(generation) if wait.job == _DUE}
+
+    def held_back(self, generation: int) -> dict[DocumentName, Wait]:
+        """Those that the budget of the day held back from the fast lane. Each pass plans them anew."""
+        return {wait.name: wait for wait in self._all(generation) if wait.job == _HELD_BACK}
+
+    def hold_back(
+        self, generation: int, documents: Iterable[tuple[DocumentName, Revision, str]], now: float
+    ) -> None:
+        """These, each as (name, revision, parser); they stay so since the first time."""
+        known = self.held_back(generation)
+        waits = [
+            Wait(name, revision, parser, _HELD_BACK, known[name].since if name in known else now)
+            for name, revision, parser in documents
+        ]
+        self.record(generation, [(wait, [wait.job]) for wait in waits])
 
     def _all(self, generation: int) -> Iterator[Wait]:
         if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'waits'") is None:
@@ -81,8 +98,10 @@ class WaitRows:
         self._database.execute("UPDATE OR REPLACE waits SET job = ? WHERE job = ?", (_DUE, job))
 
     def forget_due(self, generation: int) -> None:
-        """A pass over everything has worked off what was due; the rest is gone, or as it was before."""
-        self._database.execute("DELETE FROM waits WHERE generation = ? AND job = ?", (generation, _DUE))
+        """A pass over everything has worked off what was due or held back; the rest is gone, or as it was
+        before.
+        """
+        self._database.execute("DELETE FROM waits WHERE generation = ? AND job <= ?", (generation, _DUE))
 
 
 class AttemptRows:
