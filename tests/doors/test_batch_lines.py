@@ -45,6 +45,8 @@ def read(*lines, expected=EXPECTED):
         (line(model=f"openai/{MODEL}"), 5),
         (line(model=None), 5),
         (line(usage=None), 0),
+        (line(usage={"prompt_tokens": 5}), 5),
+        (line(usage={"prompt_tokens": 5, "total_tokens": None}), 5),
         (line(base64.b64encode(1.005 * VECTOR).decode()), 5),
     ],
 )

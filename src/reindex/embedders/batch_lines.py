@@ -200,8 +200,8 @@ def _answer(custom_id: str, body: dict[str, Any], expected: Expected) -> _Answer
 def _tokens_of(body: dict[str, Any]) -> int:
     """That were billed for a line; 0 where nothing is said."""
     usage = body.get("usage")
-    tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
-    return tokens if isinstance(tokens, int) else 0
+    said = [usage.get(name) for name in ("total_tokens", "prompt_tokens")] if isinstance(usage, dict) else []
+    return next((tokens for tokens in said if isinstance(tokens, int) and tokens > 0), 0)
 
 
 def _finished(group: LineGroup, rows: list[_Answer], expected: Expected) -> LineGroup:
