@@ -145,6 +145,18 @@ def test_row_13_a_queue_that_others_fill_is_asked_rarely_and_nothing_is_refused(
     house.check_converged(4)
 
 
+def test_row_13_a_queue_that_is_free_again_is_tried_within_seconds(house, openai):
+    fill(house)
+    openai.fault("batch", Fails("token_limit_exceeded", "Limit: 3,000,000 enqueued tokens."))
+    house.sync()
+    openai.finish_all()
+    house.sync()
+    house.clock.ahead_s += 5
+    house.settle()
+    house.check_converged(4)
+    assert len(openai.batches()) == 2
+
+
 def test_row_35_another_server_is_not_asked_and_nothing_is_sent_again(house, openai):
     openai.options.hold.add("in_progress")
     fill(house)

@@ -14,6 +14,7 @@ from reindex.settings import OpenAISettings
 FOLDER = "batches"
 LEARNED_S = 6 * 3_600.0  # then a limit is tried out again: a refusal costs nothing
 _SENT = frozenset({JobState.SUBMITTING, JobState.SUBMITTED})
+_PAUSE_COUNTS_S = 3_600.0  # after its end: the next is longer
 _PAUSE_NOTE = "batches paused of "
 _QUEUE_NOTE = "batch queue limit of "
 _FILE_NOTE = "batch file limit of "
@@ -80,6 +81,11 @@ class BatchContext:
         """Why none is sent now; "" when it is."""
         until, seconds, reason = (self.stores.ledger.note(_PAUSE_NOTE + model) or "0 0 ").split(" ", 2)
         return reason if 0 < float(until) - self.now <= float(seconds) else ""
+
+    def last_pause_s(self, model: str) -> float:
+        """How long the last one was; 0: there was none lately."""
+        until, seconds, _ = (self.stores.ledger.note(_PAUSE_NOTE + model) or "0 0 ").split(" ", 2)
+        return float(seconds) if self.now - float(until) < _PAUSE_COUNTS_S else 0.0
 
     def batch_tokens(self, model: str) -> int:
         """Of one batch; 0: no limit is known. Half of the queue, and of what may be spent in a day, so that

@@ -6,7 +6,8 @@ from reindex.core.jobs import Job
 
 NO_MONEY = "the provider takes no more"
 PROBE_S = 600.0  # until it is asked again whether it does
-QUEUE_REST_S = 300.0  # until a queue that others have filled is tried again
+QUEUE_REST_FIRST_S, QUEUE_REST_S = 5.0, 300.0  # until a queue that others have filled is tried again
+_REST_GROWS_BY = 8
 QUEUE_TOKENS_MIN = 10_000  # a queue whose limit nobody named is not believed to be smaller
 
 
@@ -25,4 +26,5 @@ def _learn_queue(context: BatchContext, job: Job, remote: RemoteBatch) -> None:
     context.learn_queue_limit(job.model, limit if named or not known else min(known, limit))
     if not named or job.tokens <= limit // 2:
         reason = f"the provider's queue is full of other work: {described(remote.errors)}"
-        context.pause(job.model, QUEUE_REST_S, reason)
+        rest_s = max(QUEUE_REST_FIRST_S, _REST_GROWS_BY * context.last_pause_s(job.model))
+        context.pause(job.model, min(QUEUE_REST_S, rest_s), reason)
