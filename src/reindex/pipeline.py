@@ -149,7 +149,7 @@ class Pipeline:
         for name in plan.deleted:
             window.add_gone(name, recorded(self._generation.number, name))
         for name, document in self._route(self._updates(prepared, plan)):
-            lacking = self._lacking(document)
+            lacking = self._texts_lacking(document)
             if self._window_room and window.would_overflow(lacking, self._window_room()):
                 yield window
                 window = Window()
@@ -190,7 +190,7 @@ class Pipeline:
         share = _FIRST_WINDOW_SHARE if self._direct.lane is Lane.LOCAL else 1
         return max(1, self._window_chunks // share)
 
-    def _lacking(self, document: Update | Failure | None) -> Mapping[EmbeddingKey, int]:
+    def _texts_lacking(self, document: Update | Failure | None) -> Mapping[EmbeddingKey, int]:
         """Texts without a vector, with their tokens; none where windows are not as large as a request."""
         if self._window_room is None or not isinstance(document, Update):
             return {}
