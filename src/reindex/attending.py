@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from reindex.app import App
 from reindex.batch.adopting import may_have_unknown
 from reindex.batch.context import sweep
-from reindex.batch.lane import Attended, BatchLane
 from reindex.batch.sweeping import sweep_uploads
 from reindex.batch.unhurried import Unhurried
 from reindex.core.jobs import Lane
@@ -15,6 +15,9 @@ from reindex.errors import ConfigError, ModelError, OutageError
 from reindex.report import PassReport, Progress
 from reindex.stores.identity_file import read_identity
 from reindex.writer import Writer
+
+if TYPE_CHECKING:
+    from reindex.batch.lane import Attended
 
 POLL_MAX_S = 60.0  # and ten times that when a batch is two hours old
 _OLD_S = 7_200.0
@@ -28,7 +31,7 @@ def attend(
     *,
     is_last: bool,
     meanwhile: Callable[[], None] | None = None,
-) -> Attended | None:
+) -> "Attended | None":
     """One round with the provider, told in the report; None where nothing was ever sent by batch.
 
     `is_last`: what has gathered is sealed and sent. `meanwhile` is called while the provider is waited for,
@@ -38,6 +41,8 @@ def attend(
     sweep(writer.stores)
     if not is_awaiting(writer):
         return None
+    from reindex.batch.lane import BatchLane  # numpy
+
     try:
         context = app.batch_context(writer.stores)
         if meanwhile is not None:

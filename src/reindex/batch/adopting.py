@@ -11,7 +11,6 @@ from reindex.batch.gathering import give_up
 from reindex.batch.submitting import SUBMISSIONS_NOTE
 from reindex.core.batches import BatchRecord, RemoteBatch, adoptable, tag_of
 from reindex.core.jobs import JobState, Lane
-from reindex.embedders.batch_lines import line_keys
 from reindex.errors import GoneError
 from reindex.model import DAY_S, EmbeddingKey
 from reindex.opening import Stores
@@ -94,6 +93,8 @@ def _take(context: BatchContext, remote: RemoteBatch) -> None:
 
 def _keys(context: BatchContext, remote: RemoteBatch) -> list[EmbeddingKey]:
     """Of its texts: from what was sent, or else from what came back."""
+    from reindex.embedders.batch_lines import line_keys  # numpy
+
     found: dict[EmbeddingKey, None] = {}
     path = context.folder() / f"{remote.id}.adopted.jsonl"
     for file_id in (remote.input_file_id, remote.output_file_id, remote.error_file_id):

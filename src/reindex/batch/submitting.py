@@ -13,6 +13,7 @@ from dataclasses import replace
 from reindex.batch.context import BatchContext
 from reindex.batch.gathering import file_digest, give_up
 from reindex.core.batches import (
+    REQUEST_TOO_LARGE,
     BatchRecord,
     RemoteBatch,
     may_create_again,
@@ -20,7 +21,6 @@ from reindex.core.batches import (
     twins_of,
 )
 from reindex.core.jobs import Job, JobState
-from reindex.embedders.openai_errors import REQUEST_TOO_LARGE
 from reindex.errors import GoneError, OutageError, RefusedError
 from reindex.stores.identity_file import make_identity, write_identity
 

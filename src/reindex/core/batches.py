@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 ABSENCES_MIN = 2  # listings without it, before a batch that may exist is created again
+REQUEST_TOO_LARGE = "request_too_large"  # the code of a refusal that says so, in our errors
 CLOCK_SKEW_S = 3_600.0  # by so much the provider's clock may be behind ours
 
 

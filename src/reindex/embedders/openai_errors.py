@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reindex.core.batches import REQUEST_TOO_LARGE
 from reindex.embedders.openai_client import KEY_VARIABLE, Account, OpenAIConnection
 from reindex.embedders.rate_limit_headers import Headers, asked_wait_s, exhausted_wait_s
 from reindex.errors import EmbeddingError, OutageError, RefusedError, ReindexError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TEXT_TOO_LONG = "context_length_exceeded"
-REQUEST_TOO_LARGE = "request_too_large"
 NOT_UNICODE = "not_unicode"
 NO_MONEY = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"}
