@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
+# Tests wait for processes and disks a fifth of their time: one more than there are cores.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: install run test check format bench bench-quick bench-publish clean
@@ -31,7 +33,7 @@ run: install
 	@sh scripts/first-run.sh $(BIN)/reindex
 
 test: install
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 check: install
 	@$(BIN)/ruff check .
