@@ -64,13 +64,11 @@ class VectorCache:
     @staticmethod
     def open_for_reading(data_dir: Path) -> VectorCache | None:
         """None when there is no cache, or none that can be read. Writes nothing."""
-        path = data_dir / FILE
-        if not path.exists():
-            return None
         try:
-            return VectorCache(open_readable(path, MIGRATIONS))
+            database = open_readable(data_dir / FILE, MIGRATIONS)
         except CorruptDatabaseError:
             return None
+        return VectorCache(database) if database is not None else None
 
     def close(self) -> None:
         self._database.close()

@@ -59,8 +59,8 @@ class Ledger:
     @staticmethod
     def open_for_reading(data_dir: Path) -> "Ledger | None":
         """None when there is no ledger yet. Writes nothing."""
-        path = data_dir / FILE
-        return Ledger(open_readable(path, MIGRATIONS)) if path.exists() else None
+        database = open_readable(data_dir / FILE, MIGRATIONS)
+        return Ledger(database) if database is not None else None
 
     def close(self) -> None:
         self._database.close()

@@ -138,7 +138,10 @@ class _Stamp:
 
 def _stamp(path: Path) -> _Stamp:
     has_log = _size(path.with_name(path.name + "-wal")) > 0
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except FileNotFoundError:  # a writer has just set it aside
+        return _Stamp(has_log, 0, 0, 0)
     return _Stamp(has_log, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
@@ -189,9 +192,16 @@ def _keep_log(connection: sqlite3.Connection) -> None:
             return
 
 
-def open_readable(path: Path, migrations: Sequence[str]) -> Database:
-    """Open for reading, also on a read-only file system. Raises what `open_writable` raises."""
-    database = ReadOnlyDatabase(path)
+def open_readable(path: Path, migrations: Sequence[str]) -> Database | None:
+    """Open for reading, also on a read-only file system; None where there is no such file. Raises what
+    `open_writable` raises.
+    """
+    try:
+        database = ReadOnlyDatabase(path)
+    except StoreError:
+        if path.exists():
+            raise
+        return None
     try:
         _refuse_newer(database, path, migrations)
     except BaseException:

@@ -1,0 +1,42 @@
+"""A store that a writer sets aside at the very moment when it is opened for reading."""
+
+import pytest
+
+from reindex.stores import sqlite
+from reindex.stores.ledger import FILE, Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    Ledger.open(tmp_path).close()
+    return tmp_path / FILE
+
+
+def test_there_is_none(tmp_path):
+    assert Ledger.open_for_reading(tmp_path) is None
+    assert Ledger.open_for_reading(tmp_path / "nowhere") is None
+
+
+def test_after_it_was_opened(ledger, monkeypatch):
+    plain = sqlite._connect_for_reading
+
+    def connect_and_lose(path):
+        found = plain(path)
+        path.rename(path.with_suffix(".aside"))
+        return found
+
+    monkeypatch.setattr(sqlite, "_connect_for_reading", connect_and_lose)
+    read = Ledger.open_for_reading(ledger.parent)
+    assert read.generations.all() == [], "what was opened is read"
+    read.close()
+
+
+def test_right_before(ledger, monkeypatch):
+    plain = sqlite._connect_for_reading
+
+    def lose_and_connect(path):
+        path.rename(path.with_suffix(".aside"))
+        return plain(path)
+
+    monkeypatch.setattr(sqlite, "_connect_for_reading", lose_and_connect)
+    assert Ledger.open_for_reading(ledger.parent) is None
