@@ -16,9 +16,11 @@ _STEP_S = 0.05
 T = TypeVar("T")
 
 
-def beside(call: Callable[[], T], meanwhile: Callable[[], None]) -> T:
-    """What `call` returns or raises; `meanwhile` is called in this thread until then. An exception of
-    `meanwhile` ends the waiting.
+def run_beside(call: Callable[[], T], meanwhile: Callable[[], None], *, abandons: bool = False) -> T:
+    """What `call` returns or raises; `meanwhile` is called in this thread until then.
+
+    An exception of `meanwhile`, or Ctrl-C, is raised when the call is over: it may write, and then nobody
+    else may before that. One that only asks a server is abandoned (`abandons`), and no exit waits for it.
     """
     future: Future[T] = Future()
 
@@ -28,10 +30,15 @@ def beside(call: Callable[[], T], meanwhile: Callable[[], None]) -> T:
         except BaseException as error:  # noqa: BLE001 (raised again where it is waited for)
             future.set_exception(error)
 
-    Thread(target=run, name="beside", daemon=True).start()  # no exit of the process waits for it
-    while not future.done():
-        meanwhile()
-        wait([future], _STEP_S)
+    Thread(target=run, name="beside", daemon=abandons).start()
+    try:
+        while not future.done():
+            meanwhile()
+            wait([future], _STEP_S)
+    except BaseException:
+        if not abandons:
+            wait([future])
+        raise
     return future.result()
 
 
@@ -45,7 +52,7 @@ class UnhurriedEmbedder:
         self._meanwhile = meanwhile
 
     def embed(self, texts: Sequence[str]) -> "Vectors":
-        return beside(lambda: self._inner.embed(texts), self._meanwhile)
+        return run_beside(lambda: self._inner.embed(texts), self._meanwhile, abandons=True)
 
     def embed_partly(
         self,
@@ -74,6 +81,6 @@ class UnhurriedEmbedder:
             )
 
         try:
-            return beside(ask, step)
+            return run_beside(ask, step, abandons=True)
         finally:
             tell()

@@ -8,12 +8,11 @@ and rows inspected in another.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from contextlib import closing
-from typing import TypeVar
 
 from reindex.app import App
+from reindex.beside import run_beside
 from reindex.changes import Changes, find_changes
 from reindex.core.generations import Generation, GenerationState
 from reindex.errors import EmbeddingError, ModelError, ReindexError
@@ -32,10 +31,7 @@ LIVE_EVERY_S = 2.0  # between two passes of the live generation: about the age a
 LIVE_SHARE = 4.0  # and so many times as long as such a pass takes, so that most of the time is for building;
 LIVE_WITHIN_S = 8.0  # but no longer than that an edit is published in so many seconds, if that can be
 ROUNDS_MAX = 5  # of catching up; what changes after the last is taken by the pass before the promotion
-_LOOK_S = 0.1
 _STALE_SHARE = 10  # more than a tenth of the rows is in no index: to make them anew is quicker
-
-T = TypeVar("T")
 
 
 class Building:
@@ -88,7 +84,7 @@ class Building:
                 table.build_vector_index()
 
         self._progress.phase("building the indices", 0, "steps")
-        self._while_live_is_fresh(work)
+        run_beside(work, self.keep_live_fresh)
         self._beside.adopt_version()
 
     def mark_ready(self) -> None:
@@ -119,7 +115,7 @@ class Building:
             with closing(cache):
                 inspect_rows(Inspection(new, cache, observation, in_motion, failing, reasons), report)
 
-        self._while_live_is_fresh(work)
+        run_beside(work, self.keep_live_fresh)
         self._progress.phase("asking the probes", len(probes), "questions")
 
         def asked() -> None:
@@ -185,15 +181,6 @@ class Building:
         now = self._live.clock.now()
         ledger = self._live.ledger
         return find_changes(observation, ledger, live.number, accept_deletes=False, now=now)
-
-    def _while_live_is_fresh(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread of its own; the live generation has its passes until it is done."""
-        with ThreadPoolExecutor(1, thread_name_prefix="beside") as threads:
-            future = threads.submit(work)
-            while not future.done():
-                wait([future], _LOOK_S)
-                self.keep_live_fresh()
-            return future.result()
 
 
 def _rest_after(pass_s: float) -> float:

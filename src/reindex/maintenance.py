@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reindex.beside import beside
+from reindex.beside import run_beside
 from reindex.core.generations import TABLE_STATES, Generation, GenerationState
 from reindex.core.identity import unpack_keys
 from reindex.core.jobs import OPEN_STATES, Job, JobState, Lane
@@ -52,13 +52,13 @@ def maintain(writer: Writer, settings: Settings, meanwhile: Callable[[], None]) 
     index = settings.index
     statistics = writer.table().statistics()
     if not statistics.has_vector_index and statistics.rows >= index.vector_index_min_rows:
-        beside(writer.table().build_vector_index, meanwhile)
+        run_beside(writer.table().build_vector_index, meanwhile)
         writer.adopt_version()
     if (
         statistics.unindexed_rows >= index.optimize_unindexed_rows
         or statistics.small_fragments >= small_fragments_max(statistics.rows, index.optimize_small_fragments)
     ):
-        beside(writer.table().optimise, meanwhile)
+        run_beside(writer.table().optimise, meanwhile)
         writer.adopt_version()
     oldest = writer.oldest_version_in_reach()
     table = writer.table()
@@ -66,7 +66,7 @@ def maintain(writer: Writer, settings: Settings, meanwhile: Callable[[], None]) 
     on_disk = table_bytes(writer.data_dir, name)
     found = prunable_versions(writer.data_dir, name, oldest, PRUNE_MARGIN_S)
     if found >= versions_max(on_disk, statistics.live_bytes):
-        beside(lambda: table.prune(oldest, orphans=False), meanwhile)
+        run_beside(lambda: table.prune(oldest, orphans=False), meanwhile)
         writer.adopt_version()
 
 

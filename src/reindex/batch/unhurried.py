@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from reindex.beside import beside
+from reindex.beside import run_beside
 from reindex.core.batches import RemoteBatch
 from reindex.ports import BatchProvider
 
@@ -49,4 +49,4 @@ class Unhurried:
         self._ask(lambda: self._inner.delete(file_id))
 
     def _ask(self, call: Callable[[], T]) -> T:
-        return beside(call, self._meanwhile)
+        return run_beside(call, self._meanwhile, abandons=True)
