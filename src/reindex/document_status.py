@@ -79,10 +79,7 @@ def _known(app: App, name: DocumentName) -> _Known:
             return _Known(None, None, None, is_source_held=False)
         live = ledger.generations.live()
         open_generation = live or ledger.generations.unfinished()
-        waits: dict[DocumentName, Wait] = {}
-        if open_generation is not None:
-            number = open_generation.number
-            waits = {**ledger.waits.held_back(number), **ledger.waits.of(number)}
+        waits = ledger.waits.all(open_generation.number) if open_generation is not None else {}
         return _Known(
             recorded=ledger.documents.one(live.number, name) if live is not None else None,
             failure=ledger.failures.all().get(name),
@@ -113,10 +110,10 @@ def _state_of_present(source: FileSource, name: DocumentName, known: _Known) -> 
         return DocumentState.INDEXED, ""
     if failure is not None and failure.revision in {None, now[0]}:
         return DocumentState.FAILED, failure.reason
-    wait = known.wait
-    if wait is not None and (wait.revision, wait.parser) == now and wait.job < 0:
+    wait = known.wait if known.wait and (known.wait.revision, known.wait.parser) == now else None
+    if wait is not None and wait.is_held_back:
         return DocumentState.PENDING, f"{HELD_BACK_REASON}: tried again with every pass"
-    if wait is not None and (wait.revision, wait.parser) == now:
+    if wait is not None and wait.is_in_flight:
         return DocumentState.PENDING, f"its texts are in job {wait.job}, a batch; `sync --now` pays again"
     return DocumentState.PENDING, "not indexed yet" if recorded is None else "changed since it was indexed"
 

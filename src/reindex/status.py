@@ -49,12 +49,13 @@ def store_status(app: App) -> StoreStatus:
         number = live.number if live is not None else None
         changes = find_changes(observation, ledger, number, accept_deletes=False, now=now)
         pending = _pending(changes)
+        held_back = {wait.name for wait in _waits(ledger, live) if wait.is_held_back}
         return _status(
             ledger,
             state=_state(app, live, changes),
             reasons=(
                 *_reasons(app, live, changes, pending),
-                *_budget_reason(_held_back(ledger, live).keys() & set(pending)),
+                *_budget_reason(len(held_back & set(pending))),
                 *_recipe_reason(app, ledger, live),
             ),
             pending=len(pending),
@@ -78,14 +79,13 @@ def recorded_status(
         if failures:
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
         found += [_held_reason(hold) for hold in holds]
-        waits, due = _waits(ledger, live)
-        held_back = _held_back(ledger, live)
-        due += held_back.values()
+        waits = _waits(ledger, live)
+        in_flight = sum(wait.is_in_flight for wait in waits)
+        if in_flight:
+            found.append(_waiting_reason(in_flight))
+        found += _budget_reason(sum(wait.is_held_back for wait in waits))
         if waits:
-            found.append(_waiting_reason(len(waits)))
-        found += _budget_reason(held_back)
-        if waits or due:
-            lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in (*waits, *due)))
+            lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in waits))
         if live is not None and not _has_table(app, live):
             found.append("the table of the live generation is missing: it is made again")
         is_well = state != "ready" or not (failures or holds)
@@ -93,7 +93,7 @@ def recorded_status(
             ledger,
             state=state if is_well else "degraded",
             reasons=tuple(found),
-            pending=max(pending, len(due)) + len(waits),  # a pass that is under way has planned those
+            pending=in_flight + max(pending, len(waits) - in_flight),  # a pass under way has planned those
             failures=failures,
             holds=holds,
             lag_s=round(lag_s, 3),
@@ -236,25 +236,15 @@ def _reasons(
     return tuple(reasons)
 
 
-def _waits(ledger: Ledger | None, live: Generation | None) -> tuple[list[Wait], list[Wait]]:
-    """Of the live generation, or of a first load: those that wait for a batch, and those that are due."""
+def _waits(ledger: Ledger | None, live: Generation | None) -> Collection[Wait]:
+    """Of the live generation, or of a first load."""
     generation = live or (ledger.generations.unfinished() if ledger is not None else None)
     if ledger is None or generation is None:
-        return [], []
-    waits = ledger.waits
-    return list(waits.of(generation.number).values()), list(waits.due(generation.number).values())
+        return ()
+    return ledger.waits.all(generation.number).values()
 
 
-def _held_back(ledger: Ledger | None, live: Generation | None) -> dict[DocumentName, Wait]:
-    """By the budget: of the live generation, or of a first load."""
-    if ledger is None:
-        return {}
-    generation = live or ledger.generations.unfinished()
-    return ledger.waits.held_back(generation.number) if generation is not None else {}
-
-
-def _budget_reason(held_back: Collection[DocumentName]) -> list[str]:
-    documents = len(held_back)
+def _budget_reason(documents: int) -> list[str]:
     return [f"{documents} document{'s' * (documents != 1)} {HELD_BACK_REASON}"] if documents else []
 
 

@@ -77,8 +77,8 @@ def _due(ledger: Ledger | None, generation: int, observation: Observation) -> li
     failures = ledger.failures.all()
     return [
         name
-        for name, wait in {**ledger.waits.due(generation), **ledger.waits.held_back(generation)}.items()
-        if name not in failures
+        for name, wait in ledger.waits.all(generation).items()
+        if not (wait.is_in_flight or name in failures)
         and (wait.revision, wait.parser) == (observation.revision(name), document_parser(name.path))
     ]
 

@@ -1,7 +1,7 @@
 """Documents that wait for a batch or for the budget, and texts whose answers failed before."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reindex.model import DocumentName, EmbeddingKey, Revision
@@ -16,8 +16,8 @@ _HELD_BACK = -1  # in the place of a job: the budget of the day has no room for 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A document at a revision whose vectors a job is to bring; the latest of its jobs, where there are
-    several. Negative: none, it is held back.
+    """A document at a revision that is not indexed yet. `job` is to bring its vectors; the latest of its
+    jobs, where there are several. What no job under way brings is for the next pass.
     """
 
     name: DocumentName
@@ -25,6 +25,16 @@ class Wait:
     parser: str
     job: int
     since: float
+
+    @property
+    def is_in_flight(self) -> bool:
+        """A job is under way with its texts."""
+        return self.job > _DUE
+
+    @property
+    def is_held_back(self) -> bool:
+        """The budget of the day had no room for it."""
+        return self.job == _HELD_BACK
 
 
 class WaitRows:
@@ -35,37 +45,30 @@ class WaitRows:
 
     def of(self, generation: int) -> dict[DocumentName, Wait]:
         """The documents of a generation that wait for a job that is under way."""
-        return {wait.name: wait for wait in self._all(generation) if wait.job > _DUE}
-
-    def due(self, generation: int) -> dict[DocumentName, Wait]:
-        """Those whose jobs have all ended: until a pass has taken them in, they are not indexed."""
-        return {wait.name: wait for wait in self._all(generation) if wait.job == _DUE}
-
-    def held_back(self, generation: int) -> dict[DocumentName, Wait]:
-        """Those that the budget of the day held back from the fast lane. Each pass plans them anew."""
-        return {wait.name: wait for wait in self._all(generation) if wait.job == _HELD_BACK}
+        return {name: wait for name, wait in self.all(generation).items() if wait.is_in_flight}
 
     def hold_back(
         self, generation: int, documents: Iterable[tuple[DocumentName, Revision, str]], now: float
     ) -> None:
         """These, each as (name, revision, parser); they stay so since the first time."""
-        known = self.held_back(generation)
+        known = {name: wait for name, wait in self.all(generation).items() if wait.is_held_back}
         waits = [
             Wait(name, revision, parser, _HELD_BACK, known[name].since if name in known else now)
             for name, revision, parser in documents
         ]
         self.record(generation, [(wait, [wait.job]) for wait in waits])
 
-    def _all(self, generation: int) -> Iterator[Wait]:
+    def all(self, generation: int) -> dict[DocumentName, Wait]:
+        """Those, and those that no job brings any more: until a pass has taken them in they are pending."""
         if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'waits'") is None:
-            return  # a ledger of an older version, which is read before a writer has brought it up
+            return {}  # a ledger of an older version, which is read before a writer has brought it up
         rows = self._database.rows(
             "SELECT source, path, revision, parser, max(job), min(since) FROM waits WHERE generation = ?"
             " GROUP BY source, path, revision, parser",
             (generation,),
         )
-        for source, path, revision, *rest in rows:
-            yield Wait(DocumentName(source, os.fsdecode(path)), Revision(revision), *rest)
+        waits = (Wait(DocumentName(row[0], os.fsdecode(row[1])), Revision(row[2]), *row[3:]) for row in rows)
+        return {wait.name: wait for wait in waits}
 
     def any(self) -> bool:
         """Whether any document waits."""
