@@ -218,9 +218,9 @@ class App:
         waiting: Callable[[], None],
     ) -> Lanes:
         """The ways to a recipe's model. `waiting` is called while a provider takes its time to answer."""
-        from reindex.beside import UnhurriedEmbedder
         from reindex.embedders.catalog import LOCAL
         from reindex.lanes import local_lanes, provider_lanes
+        from reindex.meanwhile import UnhurriedEmbedder
 
         embedding = self.settings.embedding
         if recipe.space.provider == LOCAL:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from reindex.app import App
-from reindex.beside import run_beside
 from reindex.changes import Changes, find_changes
 from reindex.core.generations import Generation, GenerationState
 from reindex.errors import EmbeddingError, ModelError, ReindexError
 from reindex.gate import Answer, GateReport, Inspection, check_probes, inspect_rows
+from reindex.meanwhile import run_beside
 from reindex.model import DocumentName
 from reindex.observe import Observation, changed_between, observe
 from reindex.passes import PassContext, build_pass, serve_pass

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reindex.beside import run_beside
 from reindex.core.generations import TABLE_STATES, Generation, GenerationState
 from reindex.core.identity import unpack_keys
 from reindex.core.jobs import OPEN_STATES, Job, JobState, Lane
+from reindex.meanwhile import run_beside
 from reindex.model import EmbeddingKey
 from reindex.recovery import recover_beside
 from reindex.settings import Settings

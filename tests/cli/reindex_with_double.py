@@ -18,7 +18,7 @@ from reindex.cli.main import main
 from reindex.clock import SystemClock
 from reindex.daemon import condition
 from reindex.embedders import beside
-from reindex.stores import sqlite
+from reindex.stores import sqlite, sqlite_reading
 
 
 def ahead_s():
@@ -34,7 +34,7 @@ if "MODEL_PROCESS" not in os.environ or "run" not in sys.argv:
 if "WEDGED_AFTER_S" in os.environ:
     condition.WEDGED_AFTER_S = float(os.environ["WEDGED_AFTER_S"])
 if "BUSY_TIMEOUT_S" in os.environ:
-    sqlite.BUSY_TIMEOUT_S = float(os.environ["BUSY_TIMEOUT_S"])
+    sqlite.BUSY_TIMEOUT_S = sqlite_reading.BUSY_TIMEOUT_S = float(os.environ["BUSY_TIMEOUT_S"])
 if "CLOCK_AHEAD" in os.environ:
     SystemClock.now = lambda _: time.time() + ahead_s()
     SystemClock.now_ns = lambda _: time.time_ns() + int(1e9 * ahead_s())

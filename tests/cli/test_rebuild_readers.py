@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -23,7 +24,8 @@ LIMIT_S = 240.0
 IS_LONG = bool(os.environ.get("LONG"))
 READERS, EDITS, OTHERS = (4, 200, 100) if IS_LONG else (2, 40, 30)
 DOCUMENTS, CHUNKS = 5, 3
-PUBLISHED_WITHIN_S = 10.0 if IS_LONG else 60.0  # beside other tests, on a machine that may be slow
+PUBLISHED_S = 10.0  # by half of the edits; by the slowest of all too, unless other tests run beside it
+SLOWEST_S = PUBLISHED_S if IS_LONG else 60.0
 EDIT_EVERY_S = 0.05
 
 
@@ -34,7 +36,7 @@ class Edits:
         self.place, self.house = place, house
         self.number = 0
         self.waiting = {}  # path -> [(revision, saved at)]
-        self.slowest_s = 0.0
+        self.took_s = []
 
     def save(self, path):
         self.number += 1
@@ -53,7 +55,7 @@ class Edits:
             now = time.monotonic()
             came = [at for number, at in self.waiting.get(name.path, []) if number <= revision]
             self.waiting[name.path] = self.waiting.get(name.path, [])[len(came) :]
-            self.slowest_s = max([self.slowest_s, *(now - at for at in came)])
+            self.took_s += [now - at for at in came]
 
 
 @pytest.mark.slow
@@ -70,7 +72,7 @@ def test_readers_through_a_rebuild_under_edits(empty_place, tmp_path):
         edits.save(f"other/{number}.md")
     assert place.run("sync", "--json").code == 0
     edits.look()
-    edits.slowest_s = 0.0
+    edits.took_s.clear()
     readers = [
         subprocess.Popen(
             [sys.executable, READER, place.folder, str(DOCUMENTS), str(CHUNKS), ".reindex", "1000"],
@@ -100,9 +102,12 @@ def test_readers_through_a_rebuild_under_edits(empty_place, tmp_path):
         assert bad == [[], 0, 0, 0, 0], each
         assert each["generations"] == [1, 2]
     assert not any(edits.waiting.values())
-    assert edits.slowest_s < PUBLISHED_WITHIN_S
+    assert median(edits.took_s) < PUBLISHED_S
+    assert max(edits.took_s) < SLOWEST_S
     check_equals_one_from_nothing(house, tmp_path)
-    print(f"{sum(each['answers'] for each in found)} answers; the slowest edit took {edits.slowest_s:.1f} s")
+    print(
+        f"{sum(each['answers'] for each in found)} answers; the slowest edit took {max(edits.took_s):.1f} s"
+    )
 
 
 def rebuild_under_edits(place, edits):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reindex.stores import sqlite
+from reindex.stores import sqlite_reading
 from reindex.stores.ledger import FILE, Ledger
 
 
@@ -18,25 +18,25 @@ def test_there_is_none(tmp_path):
 
 
 def test_after_it_was_opened(ledger, monkeypatch):
-    plain = sqlite._connect_for_reading
+    plain = sqlite_reading._connect_for_reading
 
     def connect_and_lose(path):
         found = plain(path)
         path.rename(path.with_suffix(".aside"))
         return found
 
-    monkeypatch.setattr(sqlite, "_connect_for_reading", connect_and_lose)
+    monkeypatch.setattr(sqlite_reading, "_connect_for_reading", connect_and_lose)
     read = Ledger.open_for_reading(ledger.parent)
     assert read.generations.all() == [], "what was opened is read"
     read.close()
 
 
 def test_right_before(ledger, monkeypatch):
-    plain = sqlite._connect_for_reading
+    plain = sqlite_reading._connect_for_reading
 
     def lose_and_connect(path):
         path.rename(path.with_suffix(".aside"))
         return plain(path)
 
-    monkeypatch.setattr(sqlite, "_connect_for_reading", lose_and_connect)
+    monkeypatch.setattr(sqlite_reading, "_connect_for_reading", lose_and_connect)
     assert Ledger.open_for_reading(ledger.parent) is None

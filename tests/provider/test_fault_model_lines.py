@@ -3,6 +3,8 @@
 import pytest
 
 from provider_house import prose
+from reindex.batch import collecting
+from reindex.core.canary import CANARY_ID
 from reindex.dev_openai.batch_faults import (
     Dropped,
     Duplicated,
@@ -232,3 +234,19 @@ def test_row_24_vectors_of_other_texts_are_told_by_the_canary(house, openai, kin
     assert wrong == 34
     house.check_converged(5, lost=wrong)
     assert any("canary" in reason for reason in house.reasons())
+
+
+def test_the_canary_is_found_wherever_its_line_is(tmp_path, monkeypatch):
+    """By the id alone, before or behind the vector, in any block, and not by what a text or a reason says."""
+    monkeypatch.setattr(collecting, "_BLOCK_BYTES", 100)
+    canaries = [
+        f'{{"id":"l{n}", "custom_id" : "{CANARY_ID}", "response":{{"body":"{"v" * 300}"}}}}' for n in range(2)
+    ] + [f'{{"response":{{"body":"{"v" * 300}"}},"custom_id":"{CANARY_ID}"}}']
+    others = [
+        f'{{"custom_id":"{"ab" * 32}","response":{{"body":"{CANARY_ID}{"w" * n}"}}}}' for n in (1, 90, 250)
+    ]
+    lines = [line for pair in zip(others, canaries, strict=True) for line in pair]
+    path = tmp_path / "output.jsonl"
+    for end in ("\n", ""):
+        path.write_text("\n".join(lines) + end)
+        assert [line.decode().rstrip("\n") for line in collecting._canary_lines(path)] == canaries

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from reindex.beside import run_beside
 from reindex.core.batches import RemoteBatch
+from reindex.meanwhile import run_beside
 from reindex.ports import BatchProvider
 
 T = TypeVar("T")

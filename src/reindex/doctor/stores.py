@@ -11,7 +11,7 @@ from reindex.stores.ledger import FILE as LEDGER_FILE
 from reindex.stores.ledger import Ledger
 from reindex.stores.manifests import tables_on_disk, versions_on_disk
 from reindex.stores.pointer import Pointer
-from reindex.stores.sqlite import check_file
+from reindex.stores.sqlite_reading import check_file
 
 _LEFT_BEHIND_SHOWN = 3
 

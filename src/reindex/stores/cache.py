@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reindex.model import EmbeddingKey
-from reindex.stores.sqlite import CorruptDatabaseError, Database, open_readable, open_writable, set_aside
+from reindex.stores.sqlite import CorruptDatabaseError, Database, open_writable, set_aside
+from reindex.stores.sqlite_reading import open_readable
 
 if TYPE_CHECKING:
     from reindex.vectors import Vector, Vectors

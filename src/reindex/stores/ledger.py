@@ -16,7 +16,8 @@ from reindex.stores.generation_rows import GenerationRows
 from reindex.stores.job_rows import JobRows
 from reindex.stores.ledger_schema import MIGRATIONS
 from reindex.stores.settled_rows import SettledRows
-from reindex.stores.sqlite import CorruptDatabaseError, Database, open_readable, open_writable
+from reindex.stores.sqlite import CorruptDatabaseError, Database, open_writable
+from reindex.stores.sqlite_reading import open_readable
 from reindex.stores.table_file_rows import TableFileRows
 from reindex.stores.wait_rows import AttemptRows, WaitRows
 

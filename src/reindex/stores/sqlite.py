@@ -1,21 +1,20 @@
-"""The one way this product opens SQLite: WAL, one `transaction()`, a versioned schema, clear errors."""
+"""The one way this product opens SQLite: WAL, one `transaction()`, a versioned schema, clear errors.
 
-import os
+`sqlite_reading` is for who only reads.
+"""
+
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from reindex.errors import DiskError, NewerFormatError, StoreError
 
 BUSY_TIMEOUT_S = 10.0
 _BUSY_STEP_S = 0.005
-_READ_ATTEMPTS = 20
 
 Row = tuple[Any, ...]
 
@@ -47,7 +46,7 @@ class Database:
         if self._connection.in_transaction:
             yield
             return
-        with _clear_errors(self._path):
+        with clear_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -59,12 +58,12 @@ class Database:
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Every row of a query."""
-        with _clear_errors(self._path):
+        with clear_errors(self._path):
             return self._connection.execute(sql, values).fetchall()
 
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """The same, one row at a time: for queries with a row for every document."""
-        with _clear_errors(self._path):
+        with clear_errors(self._path):
             yield from self._connection.execute(sql, values)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
@@ -90,68 +89,6 @@ class Database:
             return number
 
 
-class ReadOnlyDatabase(Database):
-    """For reading beside a writer, or without one, and without writing one byte.
-
-    A database that nobody writes to has no write-ahead log: then it is opened as immutable, because SQLite
-    would otherwise make the log's files anew. A writer may come meanwhile, and what was read may be of two
-    states: so every answer counts only if the files were the same before and after it. With a log (a writer
-    at work, or killed) it is opened with it, and SQLite keeps the answers whole.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(*_connect_for_reading(path))
-        self._stamp = _stamp(path)
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Every row of a query, all of one state."""
-        for _ in range(_READ_ATTEMPTS):
-            failure = None
-            try:
-                found = super().rows(sql, values)
-            except StoreError as error:
-                failure = error
-            now = _stamp(self._path)
-            if now == self._stamp or self._stamp.has_log:
-                if failure is not None:
-                    raise failure
-                return found
-            self._connection.close()
-            self._connection, _ = _connect_for_reading(self._path)
-            self._stamp = now
-        raise StoreError(f"{self._path} is written all the time", "Run the command again.")
-
-    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """The same: an answer counts when it was read to its end."""
-        return iter(self.rows(sql, values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What tells that a database file was written to."""
-
-    has_log: bool
-    size_bytes: int
-    mtime_ns: int
-    ino: int
-
-
-def _stamp(path: Path) -> _Stamp:
-    has_log = _size(path.with_name(path.name + "-wal")) > 0
-    try:
-        stat = path.stat()
-    except FileNotFoundError:  # a writer has just set it aside
-        return _Stamp(has_log, 0, 0, 0)
-    return _Stamp(has_log, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-
-
-def _connect_for_reading(path: Path) -> tuple[sqlite3.Connection, Path]:
-    mode = "mode=ro" if _size(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
-    uri = f"file:{quote(os.fspath(path))}?{mode}"
-    with _clear_errors(path):
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None), path
-
-
 def open_writable(
     path: Path, migrations: Sequence[str], *, check: bool = False, page_bytes: int = 4096
 ) -> Database:
@@ -160,7 +97,7 @@ def open_writable(
     `check` reads the whole file for damage; `page_bytes` is for a new one. Raises CorruptDatabaseError,
     NewerFormatError, StoreError.
     """
-    with _clear_errors(path):
+    with clear_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             connection.execute(f"PRAGMA page_size = {page_bytes:d}")
@@ -192,26 +129,9 @@ def _keep_log(connection: sqlite3.Connection) -> None:
             return
 
 
-def open_readable(path: Path, migrations: Sequence[str]) -> Database | None:
-    """Open for reading, also on a read-only file system; None where there is no such file. Raises what
-    `open_writable` raises.
-    """
-    try:
-        database = ReadOnlyDatabase(path)
-    except StoreError:
-        if path.exists():
-            raise
-        return None
-    try:
-        _refuse_newer(database, path, migrations)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
 @contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
+def clear_errors(path: Path) -> Iterator[None]:
+    """SQLite's errors of this file as StoreErrors that say what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -236,17 +156,6 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}")
 
 
-def check_file(path: Path) -> None:
-    """Read a whole database for damage, beside whoever writes it. Raises CorruptDatabaseError, StoreError."""
-    database = ReadOnlyDatabase(path)
-    try:
-        answer = database.one("PRAGMA quick_check(1)")
-    finally:
-        database.close()
-    if answer != ("ok",):
-        raise CorruptDatabaseError(path, str(answer))
-
-
 def set_aside(path: Path, stamp: int) -> Path:
     """Move a damaged database, with its log, out of the way; return where it went."""
     aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
@@ -257,7 +166,7 @@ def set_aside(path: Path, stamp: int) -> Path:
 
 
 def _migrate(database: Database, path: Path, migrations: Sequence[str]) -> None:
-    version = _refuse_newer(database, path, migrations)
+    version = refuse_newer(database, path, migrations)
     for number, script in enumerate(migrations[version:], start=version + 1):
         with database.transaction():
             if database.one("PRAGMA user_version") != (number - 1,):
@@ -289,7 +198,8 @@ def _schema(connection: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(sql for (sql,) in rows)
 
 
-def _refuse_newer(database: Database, path: Path, migrations: Sequence[str]) -> int:
+def refuse_newer(database: Database, path: Path, migrations: Sequence[str]) -> int:
+    """The version of its schema. Raises NewerFormatError for one that this program does not know."""
     row = database.one("PRAGMA user_version")
     assert row is not None, "the pragma has a value"
     version = int(row[0])
@@ -305,10 +215,3 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
         raise CorruptDatabaseError(path, str(answer))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from processes import LIMIT_S
-from reindex.beside import UnhurriedEmbedder, run_beside
+from reindex.meanwhile import UnhurriedEmbedder, run_beside
 
 
 class Interrupted(BaseException):
