@@ -168,6 +168,7 @@ def bring_up(
             observation = building.catch_up()
         if building.waiting:
             live.ledger.record_note(_wish(number), _PROMOTE if promotes else _KEEP)
+            work.take_ahead()
             complete(beside, work)
             return RebuildReport(before, number, promoted=False, gate=None, work=work)
         building.finish_indices()
@@ -176,6 +177,7 @@ def bring_up(
         promoted = False
         if promotes and (gate.passed or force):
             promoted = building.promote(by, gate, force=force)
+    work.take_ahead()
     complete(beside, work)
     return RebuildReport(before, number, promoted, gate, work)
 

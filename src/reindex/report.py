@@ -59,6 +59,11 @@ class PassReport:
         self.tokens_embedded += tokens
         self.cost_usd += usd
 
+    def take_ahead(self) -> None:
+        """Texts that batches gave were embedded for documents that are written now: they are not reused."""
+        self.chunks.reused = max(0, self.chunks.reused - self.texts_ahead)
+        self.texts_ahead = 0
+
     def add_work_of(self, other: "PassReport") -> None:
         """What another pass embedded and wrote, and said, beside this one."""
         self.chunks.embedded += other.chunks.embedded

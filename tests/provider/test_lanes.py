@@ -206,3 +206,14 @@ def test_a_batch_can_be_cancelled_and_gives_what_it_has(house, openai):
     assert openai.requests()["batches.create"] == 2
     house.check_paid_once()
     assert house.verify().ok
+
+
+def test_a_rebuild_by_batch_reuses_nothing_that_it_embedded(house, openai):
+    fill(house)
+    house.settle()
+    work = house.rebuild(model="text-embedding-3-large", wait_s=60).work
+    assert work.chunks.embedded > 0
+    assert work.chunks.reused == work.chunks.total - work.chunks.embedded, "the same text, elsewhere"
+    work = house.rebuild().work
+    assert (work.chunks.embedded, work.chunks.reused) == (0, work.chunks.total)
+    house.check_paid_once()
