@@ -147,19 +147,22 @@ class Snapshot:
 
 class Snapshots:
     """Opens one version after the other with the same caches: what they share (indices, above all) is read
-    from the disk once.
+    from the disk once, and again after VERSIONS_PER_CONNECTION of them.
     """
 
     def __init__(self, data_dir: Path) -> None:
         """Opens nothing yet."""
         self._data_dir = data_dir
         self._connection: Any = None
+        self._opened = 0
 
     def open(self, published: Published) -> Snapshot:
         """Raises TableMissingError when its files are gone."""
         with lance.clear_errors(f"opening table {published.table}"):
-            if self._connection is None:
+            if self._connection is None or self._opened >= lance.VERSIONS_PER_CONNECTION:
                 self._connection = lance.connect(self._data_dir, lance.READER_CACHE_BYTES)
+                self._opened = 0
+            self._opened += 1
             table = self._connection.open_table(published.table, version=published.version)
             return Snapshot(published, table)
 

@@ -84,19 +84,22 @@ class AsyncSnapshot:
 
 
 class AsyncSnapshots:
-    """As `Snapshots`: what versions share is read from the disk once."""
+    """As `Snapshots`: what versions share is read from the disk once in VERSIONS_PER_CONNECTION."""
 
     def __init__(self, data_dir: Path) -> None:
         """Opens nothing yet."""
         self._data_dir = data_dir
         self._connection: Any = None
+        self._opened = 0
 
     async def open(self, published: Published) -> AsyncSnapshot:
         """Raises TableMissingError when its files are gone."""
         with lance.clear_errors(f"opening table {published.table}"):
-            if self._connection is None:
+            if self._connection is None or self._opened >= lance.VERSIONS_PER_CONNECTION:
                 await asyncio.to_thread(import_lancedb)  # up to a second, once
                 self._connection = await lance.connect_async(self._data_dir, lance.READER_CACHE_BYTES)
+                self._opened = 0
+            self._opened += 1
             table = await self._connection.open_table(published.table, version=published.version)
             return AsyncSnapshot(published, table)
 
