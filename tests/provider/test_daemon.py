@@ -9,10 +9,12 @@ from openai_standin import StandIn
 from provider_house import ProviderHouse, prose
 from reindex.attending import attend
 from reindex.core.jobs import JobState
+from reindex.daemon import batch_rounds
 from reindex.daemon.commands import Commands
 from reindex.dev_openai import refusals
 from reindex.dev_openai.faults import Hang, Slow
 from reindex.dev_openai.refusals import Refusal
+from reindex.errors import OutageError
 from reindex.report import PassReport
 from reindex.settings import DaemonSettings
 from reindex.status import recorded_status
@@ -264,4 +266,30 @@ def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai
     assert not house.open_jobs()
     with keep(house) as kept:
         kept.until(lambda: house.published().recipe.model == LARGE)
+    assert house.verify().ok
+
+
+def test_a_rebuild_that_failed_when_it_was_gone_on_with_is_tried_again(house, openai, monkeypatch):
+    """All its batches have ended: nothing else would ever bring it up again."""
+    monkeypatch.setattr(batch_rounds, "LASTING_S", (0.05, 0.2))
+    fill(house)
+    house.settle()
+    openai.options.hold.add("in_progress")
+    assert house.rebuild(model=LARGE).work.chunks.in_flight > 0
+    openai.release()
+    openai.finish_all()
+    house.sync()
+    kept, failures = keep(house), []
+    perform = kept.keeper._perform
+
+    def fails_at_first(app, task, progress):
+        if task.options.get("go_on") and len(failures) < 2:
+            failures.append(task)
+            raise OutageError("the network is away")
+        return perform(app, task, progress)
+
+    kept.keeper._perform = fails_at_first
+    with kept:
+        kept.until(lambda: house.published().recipe.model == LARGE)
+    assert len(failures) == 2
     assert house.verify().ok

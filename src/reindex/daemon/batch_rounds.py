@@ -1,4 +1,4 @@
-"""When the daemon looks at its batches, and what it found."""
+"""When the daemon looks at its batches, what it found, and when it goes on with a rebuild that waited."""
 
 import logging
 import math
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from reindex.app import App
 from reindex.attending import attend, longest_rest_s
 from reindex.core.jobs import Lane
+from reindex.daemon.schedule import LASTING_S
 from reindex.errors import DiskError
 from reindex.report import PassReport
 from reindex.writer import Writer
@@ -72,6 +73,33 @@ class BatchRounds:
     def _rest(self, rest_s: float) -> None:
         self._rest_s = rest_s
         self.next_at = time.monotonic() + rest_s
+
+
+class GoingOn:
+    """When a rebuild that waited for batches is gone on with: at once, and where that changed nothing (it
+    failed, say) again after a while, which grows.
+    """
+
+    def __init__(self) -> None:
+        self.next_at = 0.0
+        self._generation: int | None = None
+        self._rest_s = LASTING_S[0]
+
+    def is_time(self, generation: int) -> bool:
+        """Whether this one is to be gone on with now; if so, that counts as a try."""
+        now = time.monotonic()
+        if generation != self._generation:
+            self.batches_ended()
+            self._generation = generation
+        if now < self.next_at:
+            return False
+        self.next_at = now + self._rest_s
+        self._rest_s = min(2 * self._rest_s, LASTING_S[1])
+        return True
+
+    def batches_ended(self) -> None:
+        """There is something new to go on with."""
+        self.next_at, self._rest_s = 0.0, LASTING_S[0]
 
 
 def _without_figures(text: str) -> str:

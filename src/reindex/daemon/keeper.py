@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from reindex.app import App
-from reindex.daemon.batch_rounds import BatchRounds
+from reindex.daemon.batch_rounds import BatchRounds, GoingOn
 from reindex.daemon.condition import Condition
 from reindex.daemon.schedule import Schedule
 from reindex.daemon.underway import Overtaken, Stopping, Underway
@@ -52,7 +52,7 @@ class Keeper:
         self._backlog = 0  # documents of a pass that was overtaken
         self._schedule = Schedule()
         self._batches = BatchRounds()
-        self._gone_on: int | None = None  # the generation that was gone on with, after its batches
+        self._going_on = GoingOn()
 
     def stop(self) -> None:
         """End soon, from any thread: after the batch, or the step, that is under way."""
@@ -202,11 +202,13 @@ class Keeper:
             ended = self._batches.attend(app, writer, meanwhile)
             self._condition.provider, self._condition.held = self._batches.trouble, self._batches.held
             if ended:
-                self._schedule.is_everything_due, self._gone_on = True, None
+                self._schedule.is_everything_due = True
+                self._going_on.batches_ended()
             due = is_due(writer)
-            if due is not None and due != self._gone_on:
-                self._gone_on = due
-                self._tasks.submit("rebuild", {"go_on": True})
+            if due is not None:
+                if self._going_on.is_time(due):
+                    self._tasks.submit("rebuild", {"go_on": True})
+                self._batches.next_at = min(self._batches.next_at, self._going_on.next_at)
 
     def _succeeded(self, report: PassReport, took_s: float) -> None:
         self._schedule.succeeded()
