@@ -74,8 +74,9 @@ class QueryVectors:
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(task)
 
-    def forget_embedders(self) -> None:
-        """Ask for them anew with the next texts: they may be others by now. From any thread."""
+    def take_over(self, embedder_for: Callable[[Recipe], Embedder]) -> None:
+        """Ask this one for embedders, with the next texts. From any thread."""
+        self._embedder_for = embedder_for
         self._embedders = {}
 
     async def close(self) -> None:
@@ -165,9 +166,10 @@ class QueryVectors:
         from reindex.vectors import check_vectors
 
         fingerprint = recipe.space.fingerprint
-        embedder = self._embedders.get(fingerprint)
+        embedders = self._embedders  # `take_over` brings others
+        embedder = embedders.get(fingerprint)
         if embedder is None:
-            embedder = self._embedders[fingerprint] = self._embedder_for(recipe)
+            embedder = embedders[fingerprint] = self._embedder_for(recipe)
         vectors = embedder.embed(texts)
         check_vectors(vectors, len(texts))
         return [vector.copy() for vector in vectors]  # one that is remembered must not hold its batch

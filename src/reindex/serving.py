@@ -82,9 +82,10 @@ class SearchService:
         """
         return (await self._retried(self._current, _itself)).published
 
-    def forget_embedders(self) -> None:
-        """Ask the App for them anew. From any thread."""
-        self._vectors.forget_embedders()
+    def take_over(self, app: App) -> None:
+        """Go on with another App of the same data directory (a reloaded configuration). From any thread."""
+        self._app = app
+        self._vectors.take_over(app.query_embedder)
 
     async def close(self) -> None:
         """End what it began. The processes of the models are their owner's."""

@@ -135,7 +135,7 @@ class Daemon:
             self._app = app
             self._models.take_over(app)
             if self._service is not None:
-                self._service.forget_embedders()
+                self._service.take_over(self._searching(app))
             self._keeper.take_over(app)
             _log.info("the configuration was reloaded")
         self._condition.reload = Reload(time.time(), error)
@@ -161,9 +161,13 @@ class Daemon:
         if self._thread.is_alive():
             _cut_off()
 
+    def _searching(self, app: App) -> App:
+        """The same for searches: local models for questions are processes of their own."""
+        return replace(app, embedder_for=self._models.query_embedder)
+
     def _make_server(self, version: str) -> Server:
         settings = self._app.settings.daemon
-        service = self._service = SearchService(replace(self._app, embedder_for=self._models.query_embedder))
+        service = self._service = SearchService(self._searching(self._app))
         shown = Shown(
             lambda: self._app, self._condition, self._announcement, version, self._keeper.doubt_stores
         )
