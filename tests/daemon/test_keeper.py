@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from daemon.conftest import LIMIT_S, Kept
 from doubles import paragraphs
+from reindex import syncing
 from reindex.daemon.commands import Commands
 from reindex.daemon.condition import Condition
 from reindex.stores.index import GenerationTable
@@ -20,6 +21,23 @@ def test_a_save_an_edit_and_a_deletion_are_found(kept):
     kept.until_equal()
     assert kept.condition.reconciles == 1
     assert not house.embedder.paid_twice
+
+
+def test_what_a_pass_has_taken_is_pending_before_it_has_a_plan(kept, monkeypatch):
+    """The look itself takes a while, when it is at a folder of thousands."""
+    observe, pending = syncing.observe, []
+
+    def seen(*arguments, **options):
+        found = observe(*arguments, **options)
+        pending.append(kept.condition.pending)
+        return found
+
+    monkeypatch.setattr(syncing, "observe", seen)
+    kept.house.write("a.md", paragraphs(1))
+    kept.until_equal()
+    assert pending
+    assert min(pending) == 1
+    kept.until(lambda: kept.condition.pending == 0)
 
 
 def test_what_is_to_be_tried_again_is_tried_at_once(house):

@@ -24,7 +24,8 @@ class Reload:
 class Condition:
     """What the daemon knows of itself. Times are in seconds since the epoch, `_s` are durations.
 
-    `waiting` and `waiting_s` are of hints that no pass has taken yet. `planned` documents are those of the
+    `waiting` and `waiting_s` are of hints that no pass has taken yet, `taken` are those that a pass has taken
+    and not yet looked into. `planned` documents are those of the
     pass that is under way, or failed last, `worked` the published ones of them, `failed_documents` and
     `held_documents` are as of the last one; `behind_since` (by the clock
     that never jumps) is when the oldest of them changed. `postponed` were being written. `watching` says why
@@ -44,6 +45,7 @@ class Condition:
     watching: tuple[str, ...] = ()
     waiting: int = 0
     waiting_s: float = 0.0
+    taken: int = 0
     planned: int = 0
     worked: int = 0
     planned_at: float = 0.0
@@ -68,7 +70,7 @@ class Condition:
     @property
     def pending(self) -> int:
         """Documents, or places, that are not indexed as they are on disk."""
-        return self.waiting + self.postponed + max(0, self.planned - self.worked)
+        return self.waiting + self.taken + self.postponed + max(0, self.planned - self.worked)
 
     @property
     def lag_s(self) -> float:

@@ -142,6 +142,12 @@ class Keeper:
         condition.overflows, condition.watches = watcher.overflows, watcher.watches
         condition.watching = tuple(watcher.troubles())
 
+    def _take_note(self, watcher: Watcher) -> None:
+        """What was taken from the watcher is pending until the pass has looked into it."""
+        condition = self._condition
+        condition.taken += max(0, condition.waiting - watcher.waiting)
+        condition.waiting = watcher.waiting
+
     def _pass(
         self, app: App, watcher: Watcher, places: Places | None, outage: OutageError | None = None
     ) -> None:
@@ -149,6 +155,7 @@ class Keeper:
         it does what needs no provider.
         """
         started = time.monotonic()
+        self._take_note(watcher)
         backlog = max(0, self._condition.planned - self._condition.worked)
         progress = self._underway(watcher, is_overtaken=lambda: self._lets_by(watcher))
         try:
@@ -181,7 +188,7 @@ class Keeper:
         for name in report.postponed:
             watcher.hint(name.source, name.path, is_complete=False)
         if outage is not None:
-            self._condition.planned, self._condition.worked = backlog, 0
+            self._condition.planned, self._condition.worked, self._condition.taken = backlog, 0, 0
             return
         self._succeeded(report, time.monotonic() - started)
 
@@ -214,7 +221,7 @@ class Keeper:
         self._schedule.succeeded()
         condition = self._condition
         condition.failure = ""
-        condition.planned, condition.worked = self._backlog, 0
+        condition.planned, condition.worked, condition.taken = self._backlog, 0, 0
         condition.postponed = len(report.postponed)
         condition.lacks(report)
         condition.passes += 1

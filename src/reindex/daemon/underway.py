@@ -61,7 +61,7 @@ class Underway:
     def planned(self, documents: int) -> None:
         """Remembered of the daemon's own pass; what a task works on may be another generation's."""
         if self._inner is None:
-            self._condition.planned, self._condition.worked = documents, 0
+            self._condition.planned, self._condition.worked, self._condition.taken = documents, 0, 0
             self._condition.planned_at = time.monotonic()
 
     def count(self, *, documents: int, chunks: int) -> None:
