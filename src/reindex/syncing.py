@@ -107,11 +107,12 @@ def sync_with(
         _replace_damaged(writer, damage)
         observation = _observe(context, writer, EVERYTHING)  # what is made again is made of all of it
         changes = _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
-    if changes.unsure:
-        wider = {**(look.places or {}), **dict.fromkeys(changes.unsure, WHOLE)}
+    wider = dict(look.places or {})
+    while changes.unsure:  # a wider look may find that another source is to be looked at whole, too
+        assert all(wider.get(source) != WHOLE for source in changes.unsure), "the whole of it is sure"
+        wider |= dict.fromkeys(changes.unsure, WHOLE)
         observation = _observe(context, writer, replace(look, places=wider))
         changes = _run_pass(context, writer, wanted, observation, accept_deletes=accept_deletes)
-        assert not changes.unsure, "they were looked at whole"
     generation = writer.generation
     if generation is not None and generation.recipe.fingerprint != wanted.fingerprint:
         tokens = writer.ledger.documents.tokens(generation.number)
@@ -237,10 +238,12 @@ def complete(writer: Writer, report: PassReport) -> None:
         report.generation, report.version = generation.number, generation.version
     report.chunks.total = writer.ledger.documents.totals(generation.number)[1]
     failures = writer.ledger.failures.all()
+    holds = writer.ledger.failures.holds()
     report.documents.failed = len(failures)
+    report.documents.held = sum(hold.documents for hold in holds)  # also in sources not looked at
     report.failures = {str(name): failure.reason for name, failure in failures.items()}
     report.notices += [
         f"source {hold.source!r}: {hold.documents} deletions are held, because {hold.reason}"
         " (--accept-deletes lets them go)"
-        for hold in writer.ledger.failures.holds()
+        for hold in holds
     ]

@@ -207,6 +207,14 @@ def test_a_locked_store_exits_4_and_readers_go_on(place):
         assert place.run("status", "--json").code == 0
 
 
+@pytest.mark.parametrize("command", ["query x", "status", "plan", "jobs list", "generations list", "verify"])
+def test_what_stands_in_the_place_of_the_data_directory_is_named(empty_place, command):
+    (empty_place.folder / ".reindex").write_text("no folder")
+    answer = empty_place.run(*command.split(), "--json")
+    assert (answer.code, answer.out) == (1, "")
+    assert "is to be a folder" in answer.err
+
+
 def test_verify_exits_6_on_drift_and_0_when_all_is_well(place):
     (place.folder / "docs/broken.md").unlink()
     assert place.run("verify", "--json").code == 0

@@ -11,6 +11,7 @@ from typing import Any
 from reindex.core.generations import Behind
 from reindex.core.identity import Recipe
 from reindex.errors import DiskError, NewerFormatError, StoreError
+from reindex.stores.file_stat import stat_of, unreadable
 
 POINTER_FORMAT = 1
 _FILE = "published.json"
@@ -46,9 +47,7 @@ class Pointer:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DiskError(
-                f"{self._path} can't be read: {error.strerror}", "Mend its permissions."
-            ) from error
+            raise unreadable(self._path, error) from error
         try:
             value = json.loads(content)
             if value["format"] > POINTER_FORMAT:
@@ -64,12 +63,9 @@ class Pointer:
             ) from error
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """Changes whenever the pointer does; None without a pointer. Costs one stat."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+        """Changes whenever the pointer does; None without a pointer. Costs one stat. Raises DiskError."""
+        stat = stat_of(self._path)
+        return None if stat is None else (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
     def write(self, published: Published) -> None:
         """Replace the pointer: temp file, fsync, rename, fsync of the folder. The fifth commit."""

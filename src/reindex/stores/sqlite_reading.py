@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reindex.errors import StoreError
+from reindex.stores.file_stat import stat_of
 from reindex.stores.sqlite import (
     BUSY_TIMEOUT_S,
     CorruptDatabaseError,
@@ -28,7 +29,7 @@ def open_readable(path: Path, migrations: Sequence[str]) -> Database | None:
     try:
         database = ReadOnlyDatabase(path)
     except StoreError:
-        if path.exists():
+        if stat_of(path) is not None:
             raise
         return None
     try:
@@ -60,8 +61,8 @@ class ReadOnlyDatabase(Database):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(*_connect_for_reading(path))
-        self._stamp = _stamp(path)
+        self._stamp = _stamp(path)  # by it both the way of opening and what is believed are decided
+        super().__init__(*_connect_for_reading(path, has_log=self._stamp.has_log))
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Every row of a query, all of one state."""
@@ -77,7 +78,7 @@ class ReadOnlyDatabase(Database):
                     raise failure
                 return found
             self._connection.close()
-            self._connection, _ = _connect_for_reading(self._path)
+            self._connection, _ = _connect_for_reading(self._path, has_log=now.has_log)
             self._stamp = now
         raise StoreError(f"{self._path} is written all the time", "Run the command again.")
 
@@ -97,23 +98,20 @@ class _Stamp:
 
 
 def _stamp(path: Path) -> _Stamp:
-    has_log = _size(path.with_name(path.name + "-wal")) > 0
-    try:
-        stat = path.stat()
-    except FileNotFoundError:  # a writer has just set it aside
+    has_log = _has_log(path)
+    stat = stat_of(path)
+    if stat is None:  # a writer has just set it aside
         return _Stamp(has_log, 0, 0, 0)
     return _Stamp(has_log, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
-def _connect_for_reading(path: Path) -> tuple[sqlite3.Connection, Path]:
-    mode = "mode=ro" if _size(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
+def _connect_for_reading(path: Path, *, has_log: bool) -> tuple[sqlite3.Connection, Path]:
+    mode = "mode=ro" if has_log else "mode=ro&immutable=1"
     uri = f"file:{quote(os.fspath(path))}?{mode}"
     with clear_errors(path):
         return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None), path
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _has_log(path: Path) -> bool:
+    log = stat_of(path.with_name(path.name + "-wal"))
+    return log is not None and log.st_size > 0
