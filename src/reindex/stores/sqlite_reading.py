@@ -28,15 +28,15 @@ def open_readable(path: Path, migrations: Sequence[str]) -> Database | None:
     """
     try:
         database = ReadOnlyDatabase(path)
+        try:
+            refuse_newer(database, path, migrations)
+        except BaseException:
+            database.close()
+            raise
     except StoreError:
         if stat_of(path) is not None:
             raise
-        return None
-    try:
-        refuse_newer(database, path, migrations)
-    except BaseException:
-        database.close()
-        raise
+        return None  # or a writer set it aside meanwhile
     return database
 
 
