@@ -48,20 +48,22 @@ class Building:
         self._failures: dict[DocumentName, Failure] = {}
         self._next_live_pass = 0.0
         self._held = 0
-        self.waiting = 0  # documents whose texts are in batches
+        self.waiting = 0  # documents whose texts are in batches, or that the budget of the day holds back
         self.report = PassReport()
 
     def close(self) -> None:
         self._parser.close()
 
     def catch_up(self) -> Observation:
-        """Passes until nothing is left to do, or the limit of rounds is reached. Returns the look at the disk
+        """Passes until nothing is left that can be done now, or the limit of rounds is reached. Returns the look at the disk
         that the last of them worked from.
         """
         for _ in range(ROUNDS_MAX):
-            observation, changes = self._one_round()
-            self.waiting = len(changes.plan.waiting)
-            if changes.plan.is_empty:
+            self.report.documents.pending = 0
+            observation, changes, is_all = self._one_round()
+            held_back = 0 if is_all else self.report.documents.pending
+            self.waiting = len(changes.plan.waiting) + held_back
+            if changes.plan.is_empty or held_back:
                 break
         self.report.documents.pending = self.waiting
         return observation
@@ -136,10 +138,10 @@ class Building:
         promote(self._beside, by)
         return True
 
-    def _one_round(self) -> tuple[Observation, Changes]:
+    def _one_round(self) -> tuple[Observation, Changes, bool]:
         """The live generation first: what its guard holds back is held back in the other as well."""
         observation, live_changes = self._refresh_live()
-        changes = build_pass(
+        changes, is_all = build_pass(
             PassContext(self._app, self._sources, self._catalog, self._progress, self.report),
             self._beside,
             self._parser,
@@ -148,7 +150,7 @@ class Building:
             failures=self._failures,
             meanwhile=self.keep_live_fresh,
         )
-        return observation, changes
+        return observation, changes, is_all
 
     def keep_live_fresh(self) -> None:
         """A pass over the live generation, if it is time."""

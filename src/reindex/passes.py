@@ -90,9 +90,11 @@ def build_pass(
     accept_deletes: bool,
     failures: dict[DocumentName, Failure],
     meanwhile: Callable[[], None],
-) -> Changes:
+) -> tuple[Changes, bool]:
     """Bring a generation that nobody reads up to date with a look at the disk. `failures` are its own: what
     failed in the live one is tried here, for another recipe may do better. `parser` is for this pass alone.
+    Returns what was found changed, and whether all of it was worked on: False where documents were held back,
+    by the budget or because batches may be unknown.
 
     Raises as `serve_pass` does; the next pass goes on from what was recorded.
     """
@@ -116,7 +118,7 @@ def build_pass(
         is_all = _run(context, writer, recipe, observation, changes, failed, parser, meanwhile)
     if is_all:
         _forget_due(writer, observation)
-    return changes
+    return changes, is_all
 
 
 def _run(
@@ -163,7 +165,9 @@ def _run(
         try:
             pipeline.run(observation, changes)
         except BudgetError as error:
-            context.report.notices.append(f"{error.message} ({error.hint})")
+            notice = f"{error.message} ({error.hint})"
+            if notice not in context.report.notices:
+                context.report.notices.append(notice)
             context.report.documents.pending += pipeline.left
             assert writer.generation is not None, "a pass has a generation"
             writer.ledger.waits.hold_back(writer.generation.number, pipeline.lacking, writer.clock.now())

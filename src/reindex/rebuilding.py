@@ -122,12 +122,13 @@ _PROMOTE, _KEEP = "promote", "keep"
 
 
 def is_due(live: Writer) -> int | None:
-    """The generation that waited for batches, and has all of them now; None where there is none."""
+    """The generation that waited for batches, or for the budget, and may go on; None where there is none."""
     begun = live.ledger.generations.unfinished()
     if begun is None or not live.is_live or begun.state is not GenerationState.BUILDING:
         return None
     is_asked = live.ledger.note(_wish(begun.number)) is not None
-    return begun.number if is_asked and not live.ledger.waits.of(begun.number) else None
+    is_waiting = any(wait.is_in_flight for wait in live.ledger.waits.of(begun.number).values())
+    return begun.number if is_asked and not is_waiting else None
 
 
 def abandon(app: App, progress: Progress) -> int | None:

@@ -271,7 +271,7 @@ def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai
 
 def test_a_rebuild_that_failed_when_it_was_gone_on_with_is_tried_again(house, openai, monkeypatch):
     """All its batches have ended: nothing else would ever bring it up again."""
-    monkeypatch.setattr(batch_rounds, "LASTING_S", (0.05, 0.2))
+    monkeypatch.setattr(batch_rounds, "GO_ON_S", (0.05, 0.2))
     fill(house)
     house.settle()
     openai.options.hold.add("in_progress")

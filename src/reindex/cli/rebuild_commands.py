@@ -102,6 +102,8 @@ def say_rebuild(value: Object) -> None:
         )
     elif value["chunks"]["in_flight"]:
         say(f"generation {number} waits for its batches: the next `reindex rebuild`, or a daemon, goes on")
+    elif value["documents"]["pending"]:
+        say(f"generation {number} is not whole yet: the next `reindex rebuild`, or a daemon, goes on")
     else:
         say(f"generation {number} is ready: `reindex generations promote {number}` switches to it")
 

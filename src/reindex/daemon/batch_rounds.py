@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from reindex.app import App
 from reindex.attending import attend, longest_rest_s
 from reindex.core.jobs import Lane
-from reindex.daemon.schedule import LASTING_S
 from reindex.errors import DiskError
 from reindex.report import PassReport
 from reindex.writer import Writer
+
+GO_ON_S = (15.0, 3600.0)  # it takes a look at everything, and a budget lasts a day
 
 _log = logging.getLogger("reindex.daemon")
 
@@ -83,7 +84,7 @@ class GoingOn:
     def __init__(self) -> None:
         self.next_at = 0.0
         self._generation: int | None = None
-        self._rest_s = LASTING_S[0]
+        self._rest_s = GO_ON_S[0]
 
     def is_time(self, generation: int) -> bool:
         """Whether this one is to be gone on with now; if so, that counts as a try."""
@@ -94,12 +95,12 @@ class GoingOn:
         if now < self.next_at:
             return False
         self.next_at = now + self._rest_s
-        self._rest_s = min(2 * self._rest_s, LASTING_S[1])
+        self._rest_s = min(2 * self._rest_s, GO_ON_S[1])
         return True
 
     def batches_ended(self) -> None:
         """There is something new to go on with."""
-        self.next_at, self._rest_s = 0.0, LASTING_S[0]
+        self.next_at, self._rest_s = 0.0, GO_ON_S[0]
 
 
 def _without_figures(text: str) -> str:
