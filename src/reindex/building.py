@@ -55,8 +55,8 @@ class Building:
         self._parser.close()
 
     def catch_up(self) -> Observation:
-        """Passes until nothing is left that can be done now, or the limit of rounds is reached. Returns the look at the disk
-        that the last of them worked from.
+        """Passes until nothing is left that can be done now, or the limit of rounds is reached. Returns the
+        look at the disk that the last of them worked from.
         """
         for _ in range(ROUNDS_MAX):
             self.report.documents.pending = 0
