@@ -101,6 +101,19 @@ def test_a_wrong_configuration_is_refused_at_start_and_at_reload(served):
     assert served.presence.pid == pid
 
 
+def test_of_a_refused_configuration_nothing_is_taken(served):
+    """Not even its log level."""
+    served.up()
+    log = served.data_dir / "logs" / "daemon.log"
+    refused = EXTRA.replace('"127.0.0.1:0"', '"127.0.0.1:1"\nlog_level = "error"')
+    served.config.write_text(served.config.read_text().replace(EXTRA, refused))
+    os.kill(served.presence.pid, signal.SIGHUP)
+    wait_until(lambda: "the configuration was not reloaded" in log.read_text(), "the refusal")
+    before = len(log.read_text())
+    served.write("later.md", "This is said in the log, by the heron.")
+    wait_until(lambda: "documents worked on" in log.read_text()[before:], "the pass in the log")
+
+
 def test_an_occupied_port_is_told_by_start(served, tmp_path):
     served.up()
     port = served.presence.url.rpartition(":")[2]

@@ -59,12 +59,13 @@ def run(
     from reindex.daemon.process import run as run_daemon
 
     def load_anew() -> App:
-        app = open_place(config, data_dir, json_output=False).open_app()
+        return open_place(config, data_dir, json_output=False).open_app()
+
+    def taken(app: App) -> None:
         telemetry.change(app.settings.daemon.log_level, secrets_of(app.settings))
-        return app
 
     try:
-        code = run_daemon(load_anew, __version__)
+        code = run_daemon(load_anew, __version__, taken)
     except ReindexError as error:
         if not detached:
             raise

@@ -34,9 +34,10 @@ STOP_MARGIN_S = 0.5  # of what there is to stop in: to close what is open
 _log = logging.getLogger("reindex.daemon")
 
 
-def run(load: Callable[[], App], version: str) -> ExitCode:
+def run(load: Callable[[], App], version: str, taken: Callable[[App], None]) -> ExitCode:
     """Be the daemon until SIGTERM or SIGINT; a second one ends it at once. SIGHUP has `load` read the
-    configuration anew. Raises ConfigError, LockedError, AddressError and DiskError while it starts.
+    configuration anew; `taken` is told of one that holds from now on. Raises ConfigError, LockedError,
+    AddressError and DiskError while it starts.
     """
     app = load()
     gc.freeze()  # what is there by now stays
@@ -44,17 +45,25 @@ def run(load: Callable[[], App], version: str) -> ExitCode:
     with ExitStack() as stack:
         signals = stack.enter_context(_signals())
         announcement = stack.enter_context(announce(app.data_dir, version, time.time()))
-        daemon = Daemon(load, app, version, announcement)
+        daemon = Daemon(load, app, version, announcement, taken)
         return daemon.run(signals)
 
 
 class Daemon:
     """All parts of it. Belongs to the main thread."""
 
-    def __init__(self, load: Callable[[], App], app: App, version: str, announcement: Announcement) -> None:
+    def __init__(
+        self,
+        load: Callable[[], App],
+        app: App,
+        version: str,
+        announcement: Announcement,
+        taken: Callable[[App], None],
+    ) -> None:
         """Takes the address. Raises ConfigError and AddressError."""
         settings = app.settings.daemon
         self._load = load
+        self._taken = taken
         self._app = app
         self._announcement = announcement
         self._notifier = Notifier.from_environment(os.environ)
@@ -133,6 +142,7 @@ class Daemon:
             _log.error("the configuration was not reloaded: %s", error)
         else:
             self._app = app
+            self._taken(app)
             self._models.take_over(app)
             if self._service is not None:
                 self._service.take_over(self._searching(app))
