@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from reindex.core.generations import Generation, GenerationState
 from reindex.core.identity import Recipe
+from reindex.core.jobs import JobState, Lane
 from reindex.errors import StoreError
 from reindex.opening import Stores
 from reindex.stores.cache import VectorCache
@@ -159,10 +160,17 @@ class Writer:
 
     def drop_unread(self, generation: Generation) -> None:
         """A generation that readers are not on, and that is not wanted any more. Its files go at once if they
-        never were; else when nobody can be reading them.
+        never were; else when nobody can be reading them. Its batches that were not sent are cancelled.
         """
         with self.ledger.transaction():
             self._drop(generation)
+        sent = [job for job in self.ledger.jobs.open(Lane.BATCH) if job.generation == generation.number]
+        if sent:
+            texts = sum(job.texts for job in sent)
+            self.warn(
+                f"generation {generation.number}: what was sent for it already goes on ({len(sent)} batches,"
+                f" {texts:,} texts); its vectors are kept in the cache"
+            )
         self.open_generation(None)
         if generation.promoted_at is None:
             remove_table(self.data_dir, generation.table)
@@ -214,6 +222,12 @@ class Writer:
         self.ledger.generations.change_state(generation, GenerationState.DROPPED)
         self.ledger.documents.replace_all(generation.number, {})
         self.ledger.table_files.replace(self.ledger.table_files.below(table_folder(generation.table)), {})
+        for job in self.ledger.jobs.open(Lane.BATCH):
+            if job.generation == generation.number and job.state is JobState.PLANNED:
+                self.ledger.waits.release(job.number)  # another generation may wait for the same texts
+                reason = f"generation {generation.number} was dropped"
+                self.ledger.jobs.change_state(job.number, JobState.CANCELLED, self.clock.now(), reason)
+        self.ledger.waits.forget(generation.number, self.ledger.waits.all(generation.number))
 
     def _next_number(self) -> int:
         numbers = [generation.number for generation in self.ledger.generations.all()]
