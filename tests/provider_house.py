@@ -106,6 +106,7 @@ class ProviderHouse(House):
         assert status.paid_again == {"lost": 0, "stuck": 0, "now": 0} | again
         assert not self.openai.orphans()
         assert not list((self.data_dir / "batches").glob("*")), "what is done leaves no file"
+        assert not self.notes_of_jobs(), "nor a note"
         twice = self.openai.billed_twice(except_texts=(CANARY_TEXT,))
         if any(again.values()):
             assert sum(count - 1 for count in twice.values()) <= sum(again.values()), twice
@@ -128,6 +129,13 @@ class ProviderHouse(House):
     def cancel(self, job):
         with self.app.writer("jobs cancel", lambda _: None) as writer:
             return cancel(self.app, writer, str(job))
+
+    def notes_of_jobs(self):
+        """What is remembered of batches and files at the provider beside their jobs."""
+        ids = [remote.id for remote in (*self.openai.batches(), *self.openai.files())]
+        with self.app.ledger() as ledger:
+            names = [name for (name,) in ledger._database.rows("SELECT name FROM notes")]
+        return [name for name in names if any(each in name for each in ids)]
 
     def retry(self, name=None):
         with self.app.writer("jobs retry", lambda _: None) as writer:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from provider_house import prose
-from reindex.dev_openai.batch_faults import Garbled, Stuck, TruncatedOutput
+from reindex.dev_openai.batch_faults import Garbled, LineFails, Stuck, TruncatedOutput
 from reindex.dev_openai.faults import Cut, Lines, Reset
 from reindex.dev_openai.files import File
 from reindex.dev_openai.refusals import server_error
@@ -210,6 +210,51 @@ def test_row_28_the_whole_batch_is_gone(house, openai):
     house.settle()
     assert any("no such batch" in reason for reason in house.reasons())
     house.check_converged(4, lost=34)
+
+
+def test_row_28_a_batch_that_was_missed_once_is_not_gone_when_it_is_missed_again(house, openai):
+    openai.options.hold.add("in_progress")
+    fill(house)
+    house.sync()
+    (batch,) = openai.batches()
+    openai.wait_for(batch, "in_progress")
+    there = openai.service.batches._batches
+
+    def is_missed():
+        del there[batch.id]
+        report = house.sync()
+        there[batch.id] = batch
+        return any("batch is not there" in notice for notice in report.notices)
+
+    assert is_missed()
+    house.sync()
+    pass_time(house, openai, 3_600)
+    assert is_missed()
+    openai.finish(batch)
+    house.settle()
+    house.check_converged(4)
+
+
+def test_row_28_a_file_that_was_missed_once_is_not_gone_when_it_is_missed_again(house, openai):
+    openai.fault("batch", LineFails(500, Lines(every=3)))
+    fill(house)
+    house.sync()
+    (batch,) = openai.batches()
+    openai.finish(batch)
+    there = openai.service.files._files
+
+    def is_missed(file_id):
+        file = there.pop(file_id)
+        report = house.sync()
+        there[file_id] = file
+        return any("result is not there" in notice for notice in report.notices)
+
+    assert is_missed(batch.output_file_id)
+    assert is_missed(batch.error_file_id)  # the other was read
+    pass_time(house, openai, 3_600)
+    assert is_missed(batch.output_file_id)
+    house.settle()
+    house.check_converged(4)
 
 
 def test_row_34_a_disk_that_is_full_while_a_result_comes(house, openai, monkeypatch):

@@ -93,6 +93,7 @@ def close(
         ledger.jobs.explain(job.number, "", usd=cost)
         ledger.jobs.change_state(job.number, state, now, _outcome(found, lost, wanted, ended))
         ledger.batches.save(record)
+        context.forget_notes(job.number)
 
 
 def _in_vain(

@@ -51,6 +51,8 @@ def collect(
                     if not is_lost(file_id):
                         raise
                     context.stores.warn(f"job {job.number}: a result file is gone: {error.message}")
+                else:
+                    context.forget_missed(job.number, file_id)
     if has_failed(ended):
         _take_refused_lines(context, job, record, ended, wanted, found)
     close(context, job, record, found, wanted, ended)

@@ -65,13 +65,27 @@ class BatchContext:
         jobs = self.stores.ledger.jobs.open(Lane.BATCH)
         return sum(job.tokens for job in jobs if job.model == model and job.state in _SENT)
 
-    def first_seen(self, what: str) -> float:
+    def first_seen(self, job: int, what: str) -> float:
         """Since when something is so: remembered from now on, if it was not before."""
-        note = f"first seen: {what}"
+        note = note_of(job, f"first seen: {what}")
         known = self.stores.ledger.note(note)
         if known is None:
             self.stores.ledger.record_note(note, str(self.now))
         return self.now if known is None else float(known)
+
+    def first_missed(self, job: int, remote_id: str) -> float:
+        """Since when the provider does not know a batch or a file."""
+        return self.first_seen(job, f"{remote_id} is missing")
+
+    def forget_missed(self, job: int, remote_id: str) -> None:
+        """The provider knows it: if it ever is missing again, that is another time."""
+        note = note_of(job, f"first seen: {remote_id} is missing")
+        if self.stores.ledger.note(note) is not None:
+            self.stores.ledger.forget_notes(note)
+
+    def forget_notes(self, job: int) -> None:
+        """The job has ended."""
+        self.stores.ledger.forget_notes(note_of(job, ""))
 
     def pause(self, model: str, seconds: float, reason: str) -> None:
         """Send no batch of this model for some time."""
@@ -127,6 +141,11 @@ class BatchContext:
         limit, _, at = (self.stores.ledger.note(note) or "0 0").partition(" ")
         is_fresh = abs(self.now - float(at or 0)) < LEARNED_S
         return int(limit) if is_fresh else 0
+
+
+def note_of(job: int, what: str) -> str:
+    """The name of a note that ends with its job."""
+    return f"job {job}: {what}"
 
 
 def sweep(stores: Stores) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reindex.batch.adopting import LOST_NOTICE, adopt, may_have_unknown
 from reindex.batch.collecting import collect
-from reindex.batch.context import BatchContext
+from reindex.batch.context import BatchContext, note_of
 from reindex.batch.gathering import give_up, seal_due
 from reindex.batch.pausing import NO_MONEY, learn_from_failure
 from reindex.batch.submitting import FRESH_S, OTHER_ACCOUNT, held_back, look_for, submit
@@ -161,6 +162,7 @@ class BatchLane:
             if remote is None:
                 return
             twins = best_first([remote, *twins])
+        self._context.forget_missed(job.number, record.batch_id)
         remote, *others = twins
         self._end_twins(job, others)
         record = replace(
@@ -185,20 +187,20 @@ class BatchLane:
         try:
             return self._context.provider.retrieve(record.batch_id)
         except GoneError as error:
-            if self._is_still_missing(record.batch_id):
+            if self._is_still_missing(job, record.batch_id):
                 self._context.stores.warn(f"job {job.number}: its batch is gone: {error.message}")
                 self._close_without(job, Outcome.AGAIN_LOST, "the provider has no such batch", result)
             else:
                 result.held.append(f"job {job.number}: its batch is not there: {error.message}")
             return None
 
-    def _is_still_missing(self, what: str) -> bool:
+    def _is_still_missing(self, job: Job, remote_id: str) -> bool:
         """Whether it was missed long ago already: what is fresh, the provider may not know for some time."""
-        return self._context.now - self._context.first_seen(f"{what} is missing") > FRESH_S
+        return self._context.now - self._context.first_missed(job.number, remote_id) > FRESH_S
 
     def _end(self, job: Job, record: BatchRecord, ended: Sequence[RemoteBatch], result: Attended) -> None:
         try:
-            found = collect(self._context, job, record, ended, self._is_still_missing)
+            found = collect(self._context, job, record, ended, partial(self._is_still_missing, job))
         except GoneError as error:
             result.held.append(f"job {job.number}: its result is not there: {error.message}")
             return
@@ -213,7 +215,7 @@ class BatchLane:
         given up, and what it was to bring may be paid twice: that is counted.
         """
         margin_s = self._context.settings.batch_stuck_s
-        cancelled_s = self._context.now - self._context.first_seen(f"{remote.id} is stuck")
+        cancelled_s = self._context.now - self._context.first_seen(job.number, f"{remote.id} is stuck")
         if not record.is_cancelling:
             self._context.stores.warn(
                 f"job {job.number}: its batch is {remote.state} long after its window; it is cancelled"
@@ -233,6 +235,7 @@ class BatchLane:
             self._ledger.attempts.count(wanted, attempts_max, reason)
             self._ledger.waits.release(job.number)
             self._ledger.jobs.change_state(job.number, JobState.FAILED, now, reason)
+            self._context.forget_notes(job.number)
         result.ended += 1
 
     def _cancel_remote(self, record: BatchRecord) -> None:
@@ -252,13 +255,13 @@ class BatchLane:
     def _end_twins(self, job: Job, twins: Sequence[RemoteBatch]) -> None:
         """A second batch of the same job: an answer was lost, and it was created again too soon."""
         for twin in twins:
-            note = f"twin {twin.id}"
+            note = note_of(job.number, f"twin {twin.id}")
             if self._ledger.note(note) is None:
                 self._context.stores.warn(f"job {job.number} has a twin at the provider: {twin.id}")
                 booking = Booking(Lane.BATCH, job.model, Outcome.AGAIN_STUCK, job.texts)
                 with self._ledger.transaction():
                     self._ledger.bookings.add(booking, self._context.now)
-                    self._ledger.record_note(note, str(job.number))
+                    self._ledger.record_note(note, str(self._context.now))
             if not twin.is_ended and twin.state != "cancelling":
                 self._ask_to_end(twin.id)
 

@@ -118,3 +118,7 @@ class Ledger:
 
     def record_note(self, name: str, value: str) -> None:
         self._database.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (name, value))
+
+    def forget_notes(self, prefix: str) -> None:
+        """All whose names begin so."""
+        self._database.execute("DELETE FROM notes WHERE substr(name, 1, length(?)) = ?", (prefix, prefix))
