@@ -6,6 +6,7 @@ import pytest
 
 from doubles import Told
 from provider_house import DIMENSIONS, prose
+from reindex.dev_openai.faults import Reset
 from reindex.rebuilding import RebuildOptions, abandon, rebuild
 from reindex.switching import drop
 
@@ -79,3 +80,19 @@ def test_what_another_generation_waits_for_is_due(begun):
     by_abandon(begun, Told())
     with begun.app.ledger() as ledger:
         assert not ledger.waits.all(1)[name].is_in_flight
+
+
+def test_a_batch_of_a_dropped_generation_that_may_exist_is_not_created_again(house, openai):
+    house.write("0.md", prose(0))
+    house.settle()
+    before = len(openai.batches())
+    openai.fault("batches.create", Reset(after=False))
+    begin(house)
+    assert house.jobs()[-1].state == "submitting"
+    by_abandon(house, Told())
+    with_dimensions(house, DIMENSIONS)
+    for _ in range(3):
+        house.sync()
+    assert house.reasons()[-1] == "generation 2 was dropped"
+    assert len(openai.batches()) == before
+    house.check_converged(1)

@@ -9,7 +9,15 @@ from reindex.batch.collecting import collect
 from reindex.batch.context import BatchContext, note_of
 from reindex.batch.gathering import give_up, seal_due
 from reindex.batch.pausing import NO_MONEY, learn_from_failure
-from reindex.batch.submitting import FRESH_S, OTHER_ACCOUNT, held_back, look_for, submit
+from reindex.batch.submitting import (
+    CANCELLED_BY_HAND,
+    FRESH_S,
+    OTHER_ACCOUNT,
+    held_back,
+    look_for,
+    not_wanted,
+    submit,
+)
 from reindex.core.batches import (
     CLOCK_SKEW_S,
     BatchRecord,
@@ -87,13 +95,13 @@ class BatchLane:
         """
         record = self._ledger.batches.one(job.number)
         if record is None or job.state is JobState.PLANNED:
-            give_up(self._context, job, "cancelled by hand")
+            give_up(self._context, job, CANCELLED_BY_HAND)
             return
         if record.account != self._context.provider.account:
             listed = list(self._context.provider.listed(job.created_at - CLOCK_SKEW_S))
             record, is_ours = self._under_this_account(record, listed)
             if not is_ours:
-                reason = "cancelled by hand; it belonged to another server, key or project"
+                reason = f"{CANCELLED_BY_HAND}; it belonged to another server, key or project"
                 self._close_without(job, Outcome.AGAIN_STUCK, reason, Attended())
                 return
         if record.batch_id:
@@ -134,6 +142,8 @@ class BatchLane:
             self._ledger.jobs.explain(job.number, OTHER_ACCOUNT)
         elif job.state is JobState.SUBMITTING:
             look_for(self._context, job, record, listed)
+            after = self._ledger.jobs.one(job.number)
+            result.ended += after is not None and after.state is JobState.CANCELLED
         else:
             self._look_at_sent(job, record, listed, result)
 
@@ -269,6 +279,10 @@ class BatchLane:
         """What is sealed, oldest first, as far as budget and queue let it."""
         for job, record in self._open():
             if job.state is not JobState.PLANNED or not record.sealed_by:
+                continue
+            if reason := not_wanted(self._context, job, record):
+                give_up(self._context, job, reason)
+                result.ended += 1
                 continue
             reason = held_back(self._context, job)
             if reason.startswith(NO_MONEY):

@@ -20,6 +20,7 @@ from reindex.core.batches import (
     metadata_of,
     twins_of,
 )
+from reindex.core.generations import GenerationState
 from reindex.core.jobs import Job, JobState
 from reindex.errors import GoneError, OutageError, RefusedError
 from reindex.stores.identity_file import make_identity, write_identity
@@ -29,6 +30,7 @@ OTHER_ACCOUNT = (
     "it belongs to another server, key or project: put that back, or `reindex jobs cancel` it (what it cost"
     " is then lost)"
 )
+CANCELLED_BY_HAND = "cancelled by hand"
 FRESH_S = 600.0  # so long a file or a batch that was just made may be unknown to the provider
 
 
@@ -46,6 +48,16 @@ def held_back(context: BatchContext, job: Job) -> str:
     enqueued, limit = context.enqueued_tokens(job.model), context.queue_limit(job.model)
     if limit and enqueued and enqueued + job.tokens > limit:
         return f"waits for the provider's queue: {enqueued:,} of {limit:,} tokens are enqueued"
+    return ""
+
+
+def not_wanted(context: BatchContext, job: Job, record: BatchRecord) -> str:
+    """Why a job whose batch does not exist is not to get one; "" where it is."""
+    if record.is_cancelling:
+        return CANCELLED_BY_HAND
+    generation = context.stores.ledger.generations.one(job.generation)
+    if generation is not None and generation.state is GenerationState.DROPPED:
+        return f"generation {generation.number} was dropped"
     return ""
 
 
@@ -111,14 +123,20 @@ def created(context: BatchContext, job: Job, record: BatchRecord, remote: Remote
 
 
 def look_for(context: BatchContext, job: Job, record: BatchRecord, listed: Sequence[RemoteBatch]) -> None:
-    """A batch that may exist: take it, wait, or create it again."""
+    """A batch that may exist: take it, wait, or, when it certainly does not, create it again; or give it up
+    where nobody wants it any more.
+    """
     twins = twins_of(record, listed)
     if twins:
         created(context, job, record, twins[0])
         return
     record = replace(record, absences=record.absences + 1)
     context.stores.ledger.batches.save(record)
-    if may_create_again(record, context.now, context.settings.batch_grace_s):
+    if not may_create_again(record, context.now, context.settings.batch_grace_s):
+        return
+    if reason := not_wanted(context, job, record):
+        give_up(context, job, reason)
+    else:
         context.stores.warn(f"job {job.number}: its batch was never created; it is created again")
         again = replace(record, submitting_at=context.now, absences=0)
         context.stores.ledger.batches.save(again)
