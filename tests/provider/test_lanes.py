@@ -217,3 +217,24 @@ def test_a_rebuild_by_batch_reuses_nothing_that_it_embedded(house, openai):
     work = house.rebuild().work
     assert (work.chunks.embedded, work.chunks.reused) == (0, work.chunks.total)
     house.check_paid_once()
+
+
+def test_what_is_gathered_again_waits_since_the_first_time(house, openai):
+    def waited_s():
+        with house.app.ledger() as ledger:
+            (wait,) = ledger.waits.all(1).values()
+        assert wait.is_in_flight
+        return house.clock.now() - wait.since
+
+    openai.options.hold.add("in_progress")
+    house.write("a.md", prose(1))
+    house.sync()
+    house.clock.ahead_s += 7_200
+    house.cancel(1)
+    openai.finish_all()
+    house.sync()
+    assert [job.state for job in house.jobs()] == ["done", "submitted"]
+    assert waited_s() >= 7_200
+    house.write("a.md", prose(2))
+    house.sync()
+    assert waited_s() < 7_200  # another revision

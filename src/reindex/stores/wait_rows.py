@@ -75,19 +75,32 @@ class WaitRows:
         return self._database.one("SELECT 1 FROM waits LIMIT 1") is not None
 
     def record(self, generation: int, waits: Iterable[tuple[Wait, Iterable[int]]]) -> None:
-        """Each document waits for all of its jobs, and for no other any more."""
+        """Each document waits for all of its jobs, and for no other any more; since the first time at this
+        revision.
+        """
         found = {wait.name: (wait, jobs) for wait, jobs in waits}
         with self._database.transaction():
+            since = {name: self._since(generation, wait) for name, (wait, _) in found.items()}
             self.forget(generation, found)
             self._database.execute_many(
                 "INSERT INTO waits (generation, source, path, job, revision, parser, since)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (generation, *name_key(wait.name), job, wait.revision, wait.parser, wait.since)
+                    (generation, *name_key(wait.name), job, wait.revision, wait.parser, since[wait.name])
                     for wait, jobs in found.values()
                     for job in jobs
                 ),
             )
+
+    def _since(self, generation: int, wait: Wait) -> float:
+        """Its own, or the earlier one of the same document as it waits already."""
+        row = self._database.one(
+            "SELECT min(since) FROM waits WHERE generation = ? AND source = ? AND path = ?"
+            " AND revision = ? AND parser = ?",
+            (generation, *name_key(wait.name), wait.revision, wait.parser),
+        )
+        known = None if row is None else row[0]
+        return wait.since if known is None else min(float(known), wait.since)
 
     def forget(self, generation: int, names: Iterable[DocumentName]) -> None:
         """These documents wait no more."""
