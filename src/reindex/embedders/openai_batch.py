@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 INPUT_EXPIRES_S = 3 * 86_400  # longer than any window; by then what nobody knows of is gone
 PAGE = 100  # more is refused by some
+BATCH_PAGES_MAX = 1_000  # newest first, a hundred batches each
 _FILE_PAGES_MAX = 100  # newest first; what is left expires
 _PIECE_BYTES = 1 << 20
 _TRANSFER_S = 600.0  # of 200 MB, at 3 Mbit/s
@@ -69,14 +70,19 @@ class OpenAIBatches:
         raise gone
 
     def listed(self, since: float) -> Iterator[RemoteBatch]:
-        """By whole pages: a clock of ours that is wrong hides none of the latest."""
+        """By whole pages: a clock of ours that is wrong hides none of the latest. OutageError where the list
+        has no end: what is not in a part of it may be there all the same.
+        """
         after = ""
-        while True:
+        for _ in range(BATCH_PAGES_MAX):
             page = self._ask("listing batches", partial(_page, after=after))
             yield from map(remote_batch, page.data)
             if not page.has_more or not page.data or page.data[-1].created_at < since:
                 return
+            if page.data[-1].id == after:
+                raise _endless(f"page after page ends with {after}")
             after = page.data[-1].id
+        raise _endless(f"it is longer than {BATCH_PAGES_MAX:,} pages")
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
         return self._ask(
@@ -133,6 +139,14 @@ class OpenAIBatches:
                 raise
             gone = GoneError(error.message, error.hint)
         raise gone
+
+
+def _endless(why: str) -> OutageError:
+    return OutageError(
+        f"the provider's list of batches does not come to an end: {why}",
+        "[embedding.openai] has_batch = false if its Batch API is of no use. Nothing is sent meanwhile.",
+        is_lasting=True,
+    )
 
 
 def remote_batch(found: Any) -> RemoteBatch:
