@@ -27,7 +27,7 @@ class Text:
 
 @dataclass(slots=True)
 class DirectLane:
-    """A lane that answers at once: the local model, or a provider in real time.
+    """A lane that answers at once, for one pass: the local model, or a provider in real time.
 
     `requests` cuts texts, given by their tokens, into positions that go together. `budget` is asked before
     each of them. `paid` is the same embedder where its answers have a price; its model has to pass the canary

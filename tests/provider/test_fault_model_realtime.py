@@ -4,6 +4,7 @@
 
 import pytest
 
+from doubles import Told
 from provider_house import MODEL, prose
 from reindex.core.canary import CANARY_TEXT
 from reindex.dev_openai.faults import (
@@ -22,6 +23,7 @@ from reindex.dev_openai.refusals import Refusal, no_money, rate_limited, server_
 from reindex.errors import OutageError
 from reindex.status import store_status
 from reindex.stores.booking_rows import Outcome
+from reindex.syncing import sync
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +156,22 @@ def test_row_24_the_canary_tells_of_vectors_of_other_texts(house, openai, kind):
     house.sync()
     house.check_converged(5, lost=34)
     check_bill(house, openai)
+
+
+def test_row_24_the_canary_is_in_every_pass_of_a_process_that_lives_long(house, openai):
+    app = house.app
+
+    def edit(number):
+        house.write("a.md", prose(number))
+        sync(app, Told(), accept_deletes=False)
+
+    edit(0)
+    openai.fault("embeddings", WrongVectors(WrongVector.SWAPPED))
+    with pytest.raises(OutageError, match="canary"):
+        edit(1)
+    edit(2)
+    assert openai.billed(CANARY_TEXT) == openai.requests()["embeddings"] == 3
+    house.check_vectors()
 
 
 def test_a_canary_that_is_wrong_alone_sings_once_more(house, openai):
