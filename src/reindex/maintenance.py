@@ -30,6 +30,7 @@ VERSIONS_MIN = (
 GARBAGE_MIN_BYTES = 100 << 20
 REQUEST_TEXTS_MAX = 2_048  # that one real-time request can carry
 JOBS_KEPT_S = 30 * 86_400.0
+JOBS_KEPT = 1_000  # those before are gone sooner; batches, which are few and cost money, go by age alone
 _ROWS_OF_SETTING = 50_000  # up to here `optimize_small_fragments` is what it says
 
 
@@ -117,10 +118,10 @@ def tidy_jobs(writer: Writer) -> None:
     for job in jobs.open(Lane.REALTIME):
         _count_unanswered(writer, job)
     for job in [*jobs.open(Lane.LOCAL), *jobs.open(Lane.REALTIME)]:
-        writer.ledger.jobs.change_state(
+        jobs.change_state(
             job.number, JobState.CANCELLED, writer.clock.now(), "the run that made it was interrupted"
         )
-    writer.ledger.jobs.forget_done(writer.clock.now() - JOBS_KEPT_S)
+    jobs.forget_ended(writer.clock.now() - JOBS_KEPT_S, JOBS_KEPT)
 
 
 def _count_unanswered(writer: Writer, job: Job) -> None:

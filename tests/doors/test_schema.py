@@ -9,7 +9,14 @@ from reindex.stores import cache, ledger_schema
 RELEASED = {  # sha256 of each script; only ever add one
     "ledger": (
         ledger_schema.MIGRATIONS,
-        ("b2cc024ad46230af", "d49af8af134daaf2", "62c27a9d18814f6a", "d83cd145c0d6c5ef", "f1fb8281d1a19230"),
+        (
+            "b2cc024ad46230af",
+            "d49af8af134daaf2",
+            "62c27a9d18814f6a",
+            "d83cd145c0d6c5ef",
+            "f1fb8281d1a19230",
+            "4972f115f072e164",
+        ),
     ),
     "cache": (cache.MIGRATIONS, ("3348971fd1ede218", "7c13b9a11f0ea035")),
 }

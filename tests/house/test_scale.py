@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from doubles import UPKEEP, House, hash_vectors, paragraphs, watched
+from ledgers import steps_of
 from reindex import maintenance
 from reindex.core.identity import EmbeddingSpace, Recipe, document_id, embedding_key
 from reindex.core.layout import DocumentLayout, Place
@@ -82,8 +83,8 @@ def test_a_version_that_was_recorded_and_not_published_is_read_once(house):
     house.check()
 
 
-def document(chunks):
-    return RecordedDocument(Revision(b"r" * 32), "p/1", b"k" * 32 * chunks, 7, 1.5)
+def document(chunks, tokens=7):
+    return RecordedDocument(Revision(b"r" * 32), "p/1", b"k" * 32 * chunks, tokens, 1.5)
 
 
 def test_totals_are_kept_as_documents_come_change_and_go(tmp_path):
@@ -93,29 +94,51 @@ def test_totals_are_kept_as_documents_come_change_and_go(tmp_path):
         generation = chooser.randrange(1, 3)
         names = [DocumentName("docs", f"{chooser.randrange(30)}.md") for _ in range(3)]
         ledger.documents.record(
-            generation, {name: document(chooser.randrange(4)) for name in names[:2]}, names[2:]
+            generation,
+            {name: document(chooser.randrange(4), chooser.randrange(50)) for name in names[:2]},
+            names[2:],
         )
         if chooser.random() < 0.05:
             ledger.documents.replace_all(generation, {names[0]: document(2)})
         for number in (1, 2):
             held = ledger.documents.all(number).values()
             assert ledger.documents.totals(number) == (len(held), sum(each.chunks for each in held))
+            assert ledger.documents.tokens(number) == sum(each.tokens for each in held)
     ledger.close()
 
 
-def test_totals_of_a_ledger_of_the_first_schema(tmp_path):
+def sums(ledger):
+    return (*ledger.documents.totals(1), ledger.documents.tokens(1))
+
+
+@pytest.mark.parametrize("version", [1, 2, 5])
+def test_totals_of_a_ledger_of_an_older_schema(tmp_path, version):
     """Read as it is, and brought up by the first writer."""
-    old = open_writable(tmp_path / FILE, ledger_schema.MIGRATIONS[:1])
-    DocumentRows(old).record(1, {DocumentName("docs", f"{n}.md"): document(n) for n in range(5)}, ())
+    old = open_writable(tmp_path / FILE, ledger_schema.MIGRATIONS[:version])
+    DocumentRows(old).record(1, {DocumentName("docs", f"{n}.md"): document(n, 3 * n) for n in range(5)}, ())
+    DocumentRows(old).record(2, {DocumentName("docs", "other.md"): document(1, 100)}, ())
     old.close()
     reading = Ledger.open_for_reading(tmp_path)
-    assert reading.documents.totals(1) == (5, 10)
+    assert sums(reading) == (5, 10, 30)
     reading.close()
     writing = Ledger.open(tmp_path)
-    assert writing.documents.totals(1) == (5, 10)
+    assert sums(writing) == (5, 10, 30)
     writing.documents.record(1, {}, [DocumentName("docs", "4.md")])
-    assert writing.documents.totals(1) == (4, 6)
+    assert sums(writing) == (4, 6, 18)
+    writing.documents.record(1, {DocumentName("docs", "3.md"): document(3, 5)}, ())
+    assert sums(writing) == (4, 6, 14)
     writing.close()
+
+
+def test_sums_over_all_documents_are_read_and_not_made(tmp_path):
+    ledger = Ledger.open(tmp_path)
+    costs = []
+    for part in range(2):
+        names = [DocumentName("docs", f"{part}/{n}.md") for n in range(500)]
+        ledger.documents.record(1, dict.fromkeys(names, document(2)), ())
+        costs.append(steps_of(ledger, lambda: sums(ledger)))
+    assert costs[0] == costs[1] < 1_000
+    ledger.close()
 
 
 def test_a_table_of_which_much_is_garbage_is_pruned_sooner():
@@ -193,3 +216,14 @@ def test_verify_holds_little_more_than_the_keys():
     assert found.chunks == 20 * documents
     at_hand = 64 * 20 * 250  # the chunk ids of a bounded number of documents
     assert peak < at_hand + 200 * found.chunks, peak
+
+
+def test_what_is_remembered_of_jobs_is_bounded_in_number(house, monkeypatch):
+    monkeypatch.setattr(maintenance, "JOBS_KEPT", 3)
+    for revision in range(6):
+        house.write("d1.md", paragraphs(700 + revision))
+        house.sync()
+    with house.app.ledger() as ledger:
+        kept = ledger.jobs.all()
+    assert len(kept) == 4  # the last is of this pass
+    assert kept[0].number == kept[-1].number + 3

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from unittest import mock
 
@@ -11,6 +9,7 @@ import pytest
 
 import reindex.changes
 from doubles import COMMITS, Crash, House, contents, paragraphs
+from ledgers import make_older
 from reindex.changes import code_digest
 from reindex.model import DocumentName, FileStat
 from reindex.settings import SourceSettings
@@ -245,13 +244,8 @@ def test_a_table_that_is_lost_is_made_again(house):
     house.check()
 
 
-def test_a_ledger_of_the_schema_before(house):
-    with closing(sqlite3.connect(house.data_dir / LEDGER_FILE)) as ledger:
-        triggers = "SELECT name FROM sqlite_master WHERE name LIKE '%_unsettles'"
-        for (name,) in ledger.execute(triggers).fetchall():
-            ledger.execute(f"DROP TRIGGER {name}")
-        ledger.execute("DROP TABLE settled")
-        ledger.execute("PRAGMA user_version = 4")
+def test_a_ledger_of_an_older_schema(house):
+    make_older(house.data_dir / LEDGER_FILE, 4)
     assert house.sync().documents.unchanged == 3
     assert digests(house).keys() == {"docs"}
     house.check()

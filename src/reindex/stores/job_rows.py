@@ -102,7 +102,13 @@ class JobRows:
         ]
 
     def open(self, lane: Lane) -> list[Job]:
-        return [job for job in self.all() if job.lane is lane and job.state in OPEN_STATES]
+        """Newest first. Reads no other jobs."""
+        rows = self._database.rows(
+            f"SELECT {self._columns} FROM jobs WHERE lane = ? AND state IN ({_OPEN})"  # noqa: S608
+            " ORDER BY number DESC",
+            (lane,),
+        )
+        return [_job(row) for row in rows]
 
     def one(self, number: int) -> Job | None:
         row = self._database.one(f"SELECT {self._columns} FROM jobs WHERE number = ?", (number,))  # noqa: S608
@@ -117,15 +123,22 @@ class JobRows:
         found: dict[str, int] = dict(self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state"))
         return {state: int(found.get(state.value, 0)) for state in JobState}
 
-    def forget_done(self, before: float) -> None:
-        """Drop finished jobs that ended before then: the history is bounded."""
+    def forget_ended(self, before: float, kept: int) -> None:
+        """Drop jobs that ended before then, and those that ended and are not of the latest `kept`, batches
+        excepted. Mostly there are none: then nothing is written, and only those are looked at.
+        """
+        doomed = self._database.rows(
+            f"SELECT number FROM jobs WHERE state NOT IN ({_OPEN}) AND updated_at < ?"  # noqa: S608
+            " UNION SELECT number FROM jobs WHERE number <= (SELECT max(number) FROM jobs) - ?"
+            f" AND state NOT IN ({_OPEN}) AND lane != 'batch'",
+            (before, kept),
+        )
+        if not doomed:
+            return
         with self._database.transaction():
-            self._database.execute(
-                f"DELETE FROM jobs WHERE state NOT IN ({_OPEN}) AND updated_at < ?",  # noqa: S608
-                (before,),
-            )
-            for table in ("job_keys", "batches"):
-                self._database.execute(f"DELETE FROM {table} WHERE job NOT IN (SELECT number FROM jobs)")  # noqa: S608
+            self._database.execute_many("DELETE FROM job_keys WHERE job = ?", doomed)
+            self._database.execute_many("DELETE FROM batches WHERE job = ?", doomed)
+            self._database.execute_many("DELETE FROM jobs WHERE number = ?", doomed)
 
     def _add_keys(self, number: int, keys: Sequence[EmbeddingKey]) -> None:
         self._database.execute_many(
@@ -140,7 +153,7 @@ class JobRows:
         return f"{_FIRST_COLUMNS}, model, usd"
 
 
-_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
+_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))  # as the indices `jobs_*` have it
 
 
 def _job(row: Row) -> Job:

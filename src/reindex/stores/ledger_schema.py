@@ -191,4 +191,25 @@ CREATE TRIGGER document_changed_unsettles AFTER UPDATE ON documents BEGIN
 CREATE TRIGGER document_removed_unsettles AFTER DELETE ON documents BEGIN
     DELETE FROM settled WHERE source = OLD.source; END
 """,
+    """
+CREATE INDEX jobs_open ON jobs (lane) WHERE state IN ('planned', 'submitted', 'submitting');
+CREATE INDEX jobs_ended ON jobs (updated_at) WHERE state NOT IN ('planned', 'submitted', 'submitting');
+DROP TRIGGER document_added;
+DROP TRIGGER document_changed;
+DROP TRIGGER document_removed;
+ALTER TABLE totals ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET tokens =
+    (SELECT coalesce(sum(tokens), 0) FROM documents WHERE documents.generation = totals.generation);
+CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
+    INSERT INTO totals (generation, documents, chunks, tokens)
+    VALUES (NEW.generation, 1, NEW.chunks, NEW.tokens)
+    ON CONFLICT (generation) DO UPDATE
+    SET documents = documents + 1, chunks = chunks + NEW.chunks, tokens = tokens + NEW.tokens; END;
+CREATE TRIGGER document_changed AFTER UPDATE OF chunks, tokens ON documents BEGIN
+    UPDATE totals SET chunks = chunks + NEW.chunks - OLD.chunks, tokens = tokens + NEW.tokens - OLD.tokens
+    WHERE generation = NEW.generation; END;
+CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
+    UPDATE totals SET documents = documents - 1, chunks = chunks - OLD.chunks, tokens = tokens - OLD.tokens
+    WHERE generation = OLD.generation; END
+""",
 )
