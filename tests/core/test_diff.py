@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +111,62 @@ def test_of_two_candidates_the_one_with_the_same_file_name_moved():
         {name("old/a.md"): Recorded(content, "p/1"), name("old/b.md"): Recorded(content, "p/1")},
     )
     assert found.moved == {name("new/b.md"): name("old/b.md"), name("new/z.md"): name("old/a.md")}
+
+
+MANY_PATHS = st.builds("{}/{}.md".format, st.sampled_from("pqrs"), st.sampled_from("abc"))
+MANY_NAMES = st.builds(DocumentName, st.sampled_from(SOURCES), MANY_PATHS)
+
+
+@given(st.dictionaries(MANY_NAMES, REVISIONS), st.dictionaries(MANY_NAMES, RECORDED))
+def test_of_several_candidates_the_first_with_the_same_file_name_moved_or_else_the_first(desired, recorded):
+    found = compare(desired, recorded)
+    coming = sorted(desired.keys() - recorded.keys())
+    leaving = sorted(recorded.keys() - desired.keys())
+    moved = {}
+    for is_same_file_name in (True, False):
+        for new in coming:
+            fits = [
+                old
+                for old in leaving
+                if recorded[old].revision == desired[new]
+                and (not is_same_file_name or old.path.split("/")[-1] == new.path.split("/")[-1])
+            ]
+            if new not in moved and fits:
+                moved[new] = fits[0]
+                leaving.remove(fits[0])
+    assert found.moved == moved
+    assert found.added == tuple(new for new in coming if new not in moved)
+    assert found.deleted == tuple(leaving)
+
+
+class CountedName(DocumentName):
+    """Counts how often one is compared with another, or taken apart."""
+
+    steps = 0
+
+    def __eq__(self, other):
+        CountedName.steps += 1
+        return tuple.__eq__(self, other)
+
+    __hash__ = tuple.__hash__
+
+    @property
+    def path(self):
+        CountedName.steps += 1
+        return self[1]
+
+
+@pytest.mark.parametrize("kind", ["{}/{:05d}/README.md", "{}/{:05d}.md", "{0}/{1:05d}/{0}.md"])
+def test_a_folder_of_equal_documents_is_renamed_in_steps_that_grow_as_they_do(kind):
+    content = Revision(b"1" * 32)
+    steps = []
+    for count in (200, 400):
+        new, old = ([CountedName("docs", kind.format(at, n)) for n in range(count)] for at in "ba")
+        CountedName.steps = 0
+        found = diff._moves(new, old, dict.fromkeys(new, content), dict.fromkeys(old, Recorded(content, "p")))
+        steps.append(CountedName.steps)
+        assert len(found) == count
+    assert steps[1] < 3 * steps[0]
 
 
 def test_a_new_parser_changes_a_document_and_a_dead_one_waits_for_it():

@@ -1,7 +1,7 @@
 """Desired against recorded: what must happen to make a generation equal to the disk."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -134,22 +134,25 @@ def _moves(
     recorded: Mapping[DocumentName, Recorded],
 ) -> dict[DocumentName, DocumentName]:
     """Pair each new name with a vanished one of the same content; one that keeps its file name first."""
-    by_revision: dict[Revision, list[DocumentName]] = defaultdict(list)
-    for name in sorted(gone, reverse=True):
-        by_revision[recorded[name].revision].append(name)
+    leaving, coming = sorted(gone, reverse=True), sorted(added)
     pairs: dict[DocumentName, DocumentName] = {}
-    for is_same_file_name in (True, False):
-        for name in sorted(added):
-            candidates = by_revision.get(desired[name], [])
-            if name in pairs or not candidates:
-                continue
-            if is_same_file_name:
-                candidates = [old for old in candidates if _file_name(old) == _file_name(name)]
-            if candidates:
-                pairs[name] = candidates[-1]
-                by_revision[desired[name]].remove(candidates[-1])
+    taken: set[DocumentName] = set()
+    for kind_of in (_file_of, _content_of):
+        candidates: dict[Hashable, list[DocumentName]] = defaultdict(list)
+        for old in leaving:
+            if old not in taken:
+                candidates[kind_of(old, recorded[old].revision)].append(old)
+        for name in coming:
+            alike = candidates.get(kind_of(name, desired[name]))
+            if alike and name not in pairs:
+                pairs[name] = alike.pop()
+                taken.add(pairs[name])
     return pairs
 
 
-def _file_name(name: DocumentName) -> str:
-    return name.path.rpartition("/")[2]
+def _file_of(name: DocumentName, revision: Revision) -> Hashable:
+    return revision, name.path.rpartition("/")[2]
+
+
+def _content_of(_: DocumentName, revision: Revision) -> Hashable:
+    return revision
