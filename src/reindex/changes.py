@@ -8,7 +8,7 @@ from functools import cache
 from reindex.core.diff import Differences, Plan, Recorded, compare, plan
 from reindex.core.guard import HOLD_DOCUMENTS, mass_hold, root_hold
 from reindex.core.tokens import CHUNKER_VERSION
-from reindex.model import DocumentName, digest
+from reindex.model import DocumentName, Places, digest
 from reindex.observe import Observation, unknown_documents
 from reindex.parsers.registry import parser_version, parsers_digest
 from reindex.sources.files import RootState, Scan
@@ -90,7 +90,7 @@ def find_changes(
         kept=held | set(unreadable) | observation.unstable,
         dead=_dead(failures.values()),
         parser_of=document_parser,
-        awaited=_awaited(ledger, generation) if awaits else {},
+        awaited=_awaited(ledger, generation, observation.places) if awaits else {},
     )
     unsure = _unsure(observation, ledger, generation, found)
     if not accept_deletes:
@@ -127,13 +127,15 @@ def _dead(failures: Iterable[Failure]) -> dict[DocumentName, Recorded]:
     return {f.name: Recorded(f.revision, f.parser) for f in failures if f.permanent and f.revision}
 
 
-def _awaited(ledger: Ledger | None, generation: int | None) -> dict[DocumentName, Recorded]:
+def _awaited(
+    ledger: Ledger | None, generation: int | None, places: Places | None
+) -> dict[DocumentName, Recorded]:
     if ledger is None:
         return {}
     if generation is None:  # nothing is live: a first load may wait for its batches
         begun = ledger.generations.unfinished()
         generation = begun.number if begun is not None else None
-    waits = ledger.waits.of(generation) if generation is not None else {}
+    waits = ledger.waits.of(generation, places) if generation is not None else {}
     return {name: Recorded(wait.revision, wait.parser) for name, wait in waits.items()}
 
 

@@ -79,11 +79,10 @@ def _known(app: App, name: DocumentName) -> _Known:
             return _Known(None, None, None, is_source_held=False)
         live = ledger.generations.live()
         open_generation = live or ledger.generations.unfinished()
-        waits = ledger.waits.all(open_generation.number) if open_generation is not None else {}
         return _Known(
             recorded=ledger.documents.one(live.number, name) if live is not None else None,
             failure=ledger.failures.all().get(name),
-            wait=waits.get(name),
+            wait=ledger.waits.one(open_generation.number, name) if open_generation is not None else None,
             is_source_held=any(hold.source == name.source for hold in ledger.failures.holds()),
         )
 

@@ -127,8 +127,7 @@ def is_due(live: Writer) -> int | None:
     if begun is None or not live.is_live or begun.state is not GenerationState.BUILDING:
         return None
     is_asked = live.ledger.note(_wish(begun.number)) is not None
-    is_waiting = any(wait.is_in_flight for wait in live.ledger.waits.of(begun.number).values())
-    return begun.number if is_asked and not is_waiting else None
+    return begun.number if is_asked and not live.ledger.waits.are_in_flight(begun.number) else None
 
 
 def abandon(app: App, progress: Progress) -> int | None:

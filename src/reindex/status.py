@@ -1,6 +1,6 @@
 """`status`: how the index stands against the disk right now."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reindex.app import App
@@ -14,7 +14,7 @@ from reindex.observe import Observation, observe
 from reindex.stores.booking_rows import REPEATS, Spend
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
-from reindex.stores.wait_rows import HELD_BACK_REASON, Wait
+from reindex.stores.wait_rows import HELD_BACK_REASON, WaitSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def store_status(app: App) -> StoreStatus:
         number = live.number if live is not None else None
         changes = find_changes(observation, ledger, number, accept_deletes=False, now=now)
         pending = _pending(changes)
-        held_back = {wait.name for wait in _waits(ledger, live) if wait.is_held_back}
+        held_back = _held_back(ledger, live)
         return _status(
             ledger,
             state=_state(app, live, changes),
@@ -80,12 +80,11 @@ def recorded_status(
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
         found += [_held_reason(hold) for hold in holds]
         waits = _waits(ledger, live)
-        in_flight = sum(wait.is_in_flight for wait in waits)
-        if in_flight:
-            found.append(_waiting_reason(in_flight))
-        found += _budget_reason(sum(wait.is_held_back for wait in waits))
-        if waits:
-            lag_s = max(lag_s, app.clock.now() - min(wait.since for wait in waits))
+        if waits.in_flight:
+            found.append(_waiting_reason(waits.in_flight))
+        found += _budget_reason(waits.held_back)
+        if waits.since is not None:
+            lag_s = max(lag_s, app.clock.now() - waits.since)
         if live is not None and not _has_table(app, live):
             found.append("the table of the live generation is missing: it is made again")
         is_well = state != "ready" or not (failures or holds)
@@ -93,7 +92,8 @@ def recorded_status(
             ledger,
             state=state if is_well else "degraded",
             reasons=tuple(found),
-            pending=in_flight + max(pending, len(waits) - in_flight),  # a pass under way has planned those
+            # a pass under way has planned those that are not in flight
+            pending=waits.in_flight + max(pending, waits.documents - waits.in_flight),
             failures=failures,
             holds=holds,
             lag_s=round(lag_s, 3),
@@ -236,12 +236,20 @@ def _reasons(
     return tuple(reasons)
 
 
-def _waits(ledger: Ledger | None, live: Generation | None) -> Collection[Wait]:
-    """Of the live generation, or of a first load."""
+def _waits(ledger: Ledger | None, live: Generation | None) -> WaitSummary:
+    """For the live generation, or for a first load."""
     generation = live or (ledger.generations.unfinished() if ledger is not None else None)
     if ledger is None or generation is None:
-        return ()
-    return ledger.waits.all(generation.number).values()
+        return WaitSummary()
+    return ledger.waits.summary(generation.number)
+
+
+def _held_back(ledger: Ledger | None, live: Generation | None) -> set[DocumentName]:
+    """Of those."""
+    generation = live or (ledger.generations.unfinished() if ledger is not None else None)
+    if ledger is None or generation is None:
+        return set()
+    return {name for name, wait in ledger.waits.all(generation.number).items() if wait.is_held_back}
 
 
 def _budget_reason(documents: int) -> list[str]:

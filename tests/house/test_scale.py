@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from doubles import UPKEEP, House, hash_vectors, paragraphs, watched
+from doubles import UPKEEP, House, Told, hash_vectors, paragraphs, watched
 from ledgers import steps_of
 from reindex import maintenance
 from reindex.core.identity import EmbeddingSpace, Recipe, document_id, embedding_key
@@ -16,6 +16,7 @@ from reindex.core.layout import DocumentLayout, Place
 from reindex.maintenance import VERSIONS_MAX, VERSIONS_MIN, small_fragments_max, versions_max
 from reindex.model import DocumentName, Revision
 from reindex.observe import Observation
+from reindex.status import recorded_status
 from reindex.stores import ledger_schema
 from reindex.stores.document_rows import DocumentRows, RecordedDocument
 from reindex.stores.index import GenerationTable
@@ -23,6 +24,8 @@ from reindex.stores.ledger import FILE, Ledger
 from reindex.stores.pointer import Published
 from reindex.stores.snapshot import StoredChunk
 from reindex.stores.sqlite import open_writable
+from reindex.stores.wait_rows import Wait, WaitRows
+from reindex.syncing import Look, sync_with
 from reindex.verify import verify_index
 
 
@@ -227,3 +230,24 @@ def test_what_is_remembered_of_jobs_is_bounded_in_number(house, monkeypatch):
         kept = ledger.jobs.all()
     assert len(kept) == 4  # the last is of this pass
     assert kept[0].number == kept[-1].number + 3
+
+
+def test_a_pass_over_one_file_and_the_status_read_of_no_others_that_wait(house):
+    waits = [Wait(DocumentName("docs", f"w/{n}.md"), Revision(b"r" * 32), "p/1", 7, 1.0) for n in range(20)]
+    house.write("d1.md", paragraphs(800))
+    read = []
+
+    def counted(rows, *arguments):
+        found = plain(rows, *arguments)
+        read.extend(found)
+        return found
+
+    plain = WaitRows._read
+    with mock.patch.object(WaitRows, "_read", counted), house.app.writer("test", print) as writer:
+        writer.ledger.waits.record(1, [(wait, [wait.job]) for wait in waits])
+        look = Look(places={"docs": frozenset({"d1.md"})})
+        assert sync_with(house.app, writer, Told(), look=look).documents.changed == 1
+        status = recorded_status(house.app, state="ready", reasons=(), pending=0, lag_s=0.0)
+    assert not read
+    assert status.pending == len(waits)
+    assert status.lag_s > 1e9

@@ -4,14 +4,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reindex.model import DocumentName, EmbeddingKey, Revision
-from reindex.stores.file_rows import name_key
+from reindex.model import DocumentName, EmbeddingKey, Places, Revision
+from reindex.stores.file_rows import name_key, ranges_of
 from reindex.stores.sqlite import Database
 
 _KEYS_PER_STATEMENT = 2_000
 _DUE = 0  # in the place of a job: it has ended, with or without the vectors
 HELD_BACK_REASON = "held back by the budget of the day (UTC)"
 _HELD_BACK = -1  # in the place of a job: the budget of the day has no room for one
+_OF_ONE = " AND source = ? AND path = ?"
+_IN_RANGE = " AND source = ? AND path >= ? AND path < ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,38 +39,77 @@ class Wait:
         return self.job == _HELD_BACK
 
 
+@dataclass(frozen=True, slots=True)
+class WaitSummary:
+    """How many documents wait, how many of them for a job that is under way and how many for the budget, and
+    since when the longest does; None where none waits.
+    """
+
+    documents: int = 0
+    in_flight: int = 0
+    held_back: int = 0
+    since: float | None = None
+
+
 class WaitRows:
     """Waits by generation and document."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, generation: int) -> dict[DocumentName, Wait]:
-        """The documents of a generation that wait for a job that is under way."""
-        return {name: wait for name, wait in self.all(generation).items() if wait.is_in_flight}
+    def of(self, generation: int, places: Places | None = None) -> dict[DocumentName, Wait]:
+        """The documents of a generation that wait for a job that is under way. With `places` only those that
+        stand there or below.
+        """
+        if not self._exists():
+            return {}
+        queries: list[tuple[str, tuple[object, ...]]] = [("", ())]
+        if places is not None:
+            queries = [
+                (_IN_RANGE, (source, *limits))
+                for source, paths in places.items()
+                for limits in ranges_of(paths)
+            ]
+        found = (wait for where, values in queries for wait in self._read(generation, where, values))
+        return {wait.name: wait for wait in found if wait.is_in_flight}
+
+    def one(self, generation: int, name: DocumentName) -> Wait | None:
+        """What this document waits for."""
+        found = self._read(generation, _OF_ONE, name_key(name)) if self._exists() else []
+        return found[0] if found else None
+
+    def are_in_flight(self, generation: int) -> bool:
+        """Whether any document of a generation waits for a job that is under way."""
+        found = "SELECT 1 FROM waits WHERE generation = ? AND job > ? LIMIT 1"
+        return self._database.one(found, (generation, _DUE)) is not None
+
+    def summary(self, generation: int) -> WaitSummary:
+        """Of all that wait, counted where they are."""
+        if not self._exists():
+            return WaitSummary()
+        row = self._database.one(
+            "SELECT count(*), coalesce(sum(job > ?), 0), coalesce(sum(job = ?), 0), min(since) FROM"
+            " (SELECT max(job) AS job, min(since) AS since FROM waits WHERE generation = ?"
+            " GROUP BY source, path)",
+            (_DUE, _HELD_BACK, generation),
+        )
+        assert row is not None
+        return WaitSummary(*row)
 
     def hold_back(
         self, generation: int, documents: Iterable[tuple[DocumentName, Revision, str]], now: float
     ) -> None:
         """These, each as (name, revision, parser); they stay so since the first time."""
-        known = {name: wait for name, wait in self.all(generation).items() if wait.is_held_back}
-        waits = [
-            Wait(name, revision, parser, _HELD_BACK, known[name].since if name in known else now)
-            for name, revision, parser in documents
-        ]
+        waits = []
+        for name, revision, parser in documents:
+            known = self.one(generation, name)
+            since = known.since if known is not None and known.is_held_back else now
+            waits.append(Wait(name, revision, parser, _HELD_BACK, since))
         self.record(generation, [(wait, [wait.job]) for wait in waits])
 
     def all(self, generation: int) -> dict[DocumentName, Wait]:
         """Those, and those that no job brings any more: until a pass has taken them in they are pending."""
-        if self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'waits'") is None:
-            return {}  # a ledger of an older version, which is read before a writer has brought it up
-        rows = self._database.rows(
-            "SELECT source, path, revision, parser, max(job), min(since) FROM waits WHERE generation = ?"
-            " GROUP BY source, path, revision, parser",
-            (generation,),
-        )
-        waits = (Wait(DocumentName(row[0], os.fsdecode(row[1])), Revision(row[2]), *row[3:]) for row in rows)
-        return {wait.name: wait for wait in waits}
+        return {wait.name: wait for wait in self._read(generation, "", ())} if self._exists() else {}
 
     def any(self) -> bool:
         """Whether any document waits."""
@@ -118,6 +159,19 @@ class WaitRows:
         before.
         """
         self._database.execute("DELETE FROM waits WHERE generation = ? AND job <= ?", (generation, _DUE))
+
+    def _read(self, generation: int, where: str, values: Sequence[object]) -> list[Wait]:
+        """Those of a generation that one of the conditions below finds; "" finds all."""
+        rows = self._database.rows(
+            "SELECT source, path, revision, parser, max(job), min(since) FROM waits"  # noqa: S608
+            f" WHERE generation = ?{where} GROUP BY source, path, revision, parser",
+            (generation, *values),
+        )
+        return [Wait(DocumentName(row[0], os.fsdecode(row[1])), Revision(row[2]), *row[3:]) for row in rows]
+
+    def _exists(self) -> bool:
+        """A ledger of an older version is read before a writer has brought it up."""
+        return self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'waits'") is not None
 
 
 class AttemptRows:
