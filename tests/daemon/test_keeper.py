@@ -1,6 +1,7 @@
 """The loop: saved files are found, at no look at everything."""
 
 import threading
+import time
 from dataclasses import replace
 
 from daemon.conftest import LIMIT_S, Kept
@@ -50,6 +51,25 @@ def test_what_is_to_be_tried_again_is_tried_at_once(house):
         assert task.result == {"documents": 1, "jobs": 0}
         with house.ledger() as ledger:
             assert len(ledger.failures.all()) == 1
+
+
+def test_a_pause_ends_the_pass_so_that_what_is_asked_for_waits_for_none(house):
+    house.embedder.before_batch = lambda: time.sleep(0.02)  # a model that takes its time
+    for number in range(60):
+        house.write(f"{number:02}.md", paragraphs(*range(4 * number, 4 * number + 4)))
+    commands = Commands(Condition())
+    with Kept(house, commands.perform, awaits_ready=False) as kept:
+        commands._condition = kept.condition
+        kept.until(lambda: kept.condition.planned > 10)
+        kept.tasks.submit("pause", {})
+        asked = kept.tasks.submit("gc", {})
+        kept.until(lambda: asked.is_over)
+        assert asked.error is None
+        assert kept.condition.pending > 10
+        kept.tasks.submit("resume", {})
+        kept.until(lambda: kept.condition.pending == 0)
+        kept.until_equal()
+    assert not house.embedder.paid_twice
 
 
 def test_what_is_saved_during_upkeep_is_heard_of(house, monkeypatch):

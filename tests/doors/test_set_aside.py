@@ -38,3 +38,13 @@ def test_right_before(ledger, monkeypatch):
 
     monkeypatch.setattr(sqlite_reading, "_connect_for_reading", lose_and_connect)
     assert Ledger.open_for_reading(ledger.parent) is None
+
+
+def test_one_that_was_just_begun_is_none(tmp_path):
+    """A writer that is killed right after it made the file leaves it so."""
+    (tmp_path / FILE).touch()
+    assert Ledger.open_for_reading(tmp_path) is None
+    Ledger.open(tmp_path).close()
+    read = Ledger.open_for_reading(tmp_path)
+    assert read.generations.all() == []
+    read.close()

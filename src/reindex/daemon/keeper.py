@@ -167,6 +167,7 @@ class Keeper:
         except Overtaken:
             self._schedule.overtaken(self._condition.planned_at - started)
             self._backlog = max(0, self._condition.planned - self._condition.worked)
+            self._condition.phase = ""
             self._writer = None
             return
         except ReindexError as error:
@@ -308,6 +309,8 @@ class Keeper:
 
         def meanwhile() -> None:
             listen()
+            if self._condition.is_paused and inner is None:
+                raise Overtaken  # what is asked for in the pause waits for no pass
             while self._condition.is_paused and not was_paused and not self._is_stopping.is_set():
                 watcher.wait(TICK_S, is_taking=False)
                 listen()

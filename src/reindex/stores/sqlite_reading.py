@@ -23,16 +23,19 @@ _ATTEMPTS = 20
 
 
 def open_readable(path: Path, migrations: Sequence[str]) -> Database | None:
-    """Open for reading, also on a read-only file system; None where there is no such file. Raises what
-    `open_writable` raises.
+    """Open for reading, also on a read-only file system; None where there is no such file, or who makes it has
+    not come to its first table. Raises what `open_writable` raises.
     """
     try:
         database = ReadOnlyDatabase(path)
         try:
-            refuse_newer(database, path, migrations)
+            version = refuse_newer(database, path, migrations)
         except BaseException:
             database.close()
             raise
+        if version == 0:
+            database.close()
+            return None
     except StoreError:
         if stat_of(path) is not None:
             raise
