@@ -269,3 +269,8 @@ def unknown_documents(scan: Scan, recorded: Sequence[DocumentName]) -> dict[Docu
         for name in below or [DocumentName(scan.source, problem.path)]:
             found[name] = reason
     return found
+
+
+def unscanned_reason(source: str, reason: str) -> str:
+    """What to tell of a source whose folder is not there, or can't be listed."""
+    return f"source {source!r}: its folder can't be scanned: {reason}"

@@ -49,6 +49,7 @@ class PassReport:
     duration_s: float = 0.0
     notices: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    unscanned: dict[str, str] = field(default_factory=dict)  # source looked at -> why it can't be, "": it can
     postponed: list[DocumentName] = field(default_factory=list)  # being written: a later pass takes them
     outage: OutageError | None = None  # of the provider, while batches were looked after
     texts_ahead: int = 0  # that batches gave, and whose documents no pass has written yet
@@ -88,11 +89,12 @@ class PassReport:
         self.generation, self.version = later.generation, later.version
         self.failures, self.postponed, self.outage = later.failures, later.postponed, later.outage
         self.texts_ahead = later.texts_ahead
+        self.unscanned |= later.unscanned
 
     @property
     def is_partial(self) -> bool:
-        """Whether something is failed or held, also from an earlier run."""
-        return bool(self.documents.failed or self.documents.held)
+        """Whether something is failed or held, also from an earlier run, or a source can't be scanned."""
+        return bool(self.documents.failed or self.documents.held or any(self.unscanned.values()))
 
 
 class Progress(Protocol):

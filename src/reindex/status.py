@@ -1,19 +1,22 @@
 """`status`: how the index stands against the disk right now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from reindex.app import App
 from reindex.changes import Changes, find_changes
 from reindex.core.generations import Generation
 from reindex.core.jobs import JobState
 from reindex.embedders.catalog import recipe_for, recipe_notice
-from reindex.errors import ReindexError
+from reindex.errors import ReindexError, StoreError
 from reindex.model import DocumentName
-from reindex.observe import Observation, observe
+from reindex.observe import Observation, observe, unscanned_reason
+from reindex.sources.files import RootState
 from reindex.stores.booking_rows import REPEATS, Spend
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
+from reindex.stores.pointer import Pointer
 from reindex.stores.wait_rows import HELD_BACK_REASON, WaitSummary
 
 
@@ -50,11 +53,16 @@ def store_status(app: App) -> StoreStatus:
         changes = find_changes(observation, ledger, number, accept_deletes=False, now=now)
         pending = _pending(changes)
         held_back = _held_back(ledger, live)
+        scans = observation.scans.items()
+        unscanned = {name: s.root_reason for name, s in scans if s.root_state is not RootState.OK}
+        unanswered = _unanswered_reasons(app, live)
         return _status(
             ledger,
-            state=_state(app, live, changes),
+            state="degraded" if unanswered or (live and unscanned) else _state(app, live, changes),
             reasons=(
                 *_reasons(app, live, changes, pending),
+                *_unscanned_reasons(unscanned, changes.holds),
+                *unanswered,
                 *_budget_reason(len(held_back & set(pending))),
                 *_recipe_reason(app, ledger, live),
             ),
@@ -66,10 +74,16 @@ def store_status(app: App) -> StoreStatus:
 
 
 def recorded_status(
-    app: App, *, state: str, reasons: Sequence[str], pending: int, lag_s: float
+    app: App,
+    *,
+    state: str,
+    reasons: Sequence[str],
+    pending: int,
+    lag_s: float,
+    unscanned: Mapping[str, str] = MappingProxyType({}),
 ) -> StoreStatus:
     """The same for one who knows what is pending, without a look at the disk: failures and holds are those of
-    the last pass. Raises StoreError.
+    the last pass, and so is what can't be scanned, by source. Raises StoreError.
     """
     with app.ledger() as ledger:
         live = ledger.generations.live() if ledger is not None else None
@@ -79,6 +93,9 @@ def recorded_status(
         if failures:
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
         found += [_held_reason(hold) for hold in holds]
+        found += _unscanned_reasons(unscanned, holds)
+        unanswered = _unanswered_reasons(app, live)
+        found += unanswered
         waits = _waits(ledger, live)
         if waits.in_flight:
             found.append(_waiting_reason(waits.in_flight))
@@ -87,7 +104,7 @@ def recorded_status(
             lag_s = max(lag_s, app.clock.now() - waits.since)
         if live is not None and not _has_table(app, live):
             found.append("the table of the live generation is missing: it is made again")
-        is_well = state != "ready" or not (failures or holds)
+        is_well = state != "ready" or not (failures or holds or unanswered)
         return _status(
             ledger,
             state=state if is_well else "degraded",
@@ -234,6 +251,26 @@ def _reasons(
         reasons.append(f"{len(changes.plan.failed)} documents failed: `reindex jobs list` says why")
     reasons += [_held_reason(hold) for hold in changes.holds]
     return tuple(reasons)
+
+
+def _unscanned_reasons(unscanned: Mapping[str, str], holds: Sequence[Hold]) -> list[str]:
+    """Sources of which nothing is known: where something is, its deletions are held, which says it too."""
+    held = {hold.source for hold in holds}
+    return [unscanned_reason(name, reason) for name, reason in unscanned.items() if name not in held]
+
+
+def _unanswered_reasons(app: App, live: Generation | None) -> list[str]:
+    """Why no question is answered, or only by what nobody keeps fresh: readers go by the pointer alone."""
+    try:
+        published = Pointer(app.data_dir).read()
+    except StoreError as error:
+        return [f"no question is answered: {error.message} ({error.hint})"]
+    if published is None and live is not None and live.promoted_at is not None:
+        return ["no question is answered: the published pointer is missing; `reindex sync` writes it again"]
+    if published is not None and live is None:
+        what = f"generation {published.generation} answers, and the ledger knows nothing of it"
+        return [f"{what}: `reindex sync` makes the record again"]
+    return []
 
 
 def _waits(ledger: Ledger | None, live: Generation | None) -> WaitSummary:

@@ -13,7 +13,7 @@ from reindex.embedders.catalog import ModelCatalog, recipe_for, recipe_notice
 from reindex.errors import ConfigError, ModelError, OutageError
 from reindex.maintenance import tidy_jobs
 from reindex.model import WHOLE, DocumentName, Places, outermost
-from reindex.observe import Observation, observe, other_names
+from reindex.observe import Observation, observe, other_names, unscanned_reason
 from reindex.passes import PassContext, serve_pass
 from reindex.recovery import recover
 from reindex.report import PassReport, Progress
@@ -224,8 +224,9 @@ def report_sources(observation: Observation, writer: Writer, report: PassReport)
             f"source {name!r}: its folder can't be scanned: {scan.root_reason}",
             "Check [[sources]] path in the configuration.",
         )
-    for name, scan in broken.items():
-        report.notices.append(f"source {name!r}: its folder can't be scanned: {scan.root_reason}")
+    for name, scan in observation.scans.items():
+        report.unscanned[name] = scan.root_reason if name in broken else ""
+    report.notices += [unscanned_reason(name, scan.root_reason) for name, scan in broken.items()]
     for scan in observation.scans.values():
         report.notices += [f"skipped {scan.source}:{p.path}: {p.reason}" for p in scan.skipped]
 

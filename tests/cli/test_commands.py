@@ -207,6 +207,34 @@ def test_a_locked_store_exits_4_and_readers_go_on(place):
         assert place.run("status", "--json").code == 0
 
 
+def test_a_source_that_was_never_seen_is_told_everywhere(empty_place):
+    """It may be a mistyped path, or a share that is not mounted: the others are indexed all the same."""
+    place = empty_place
+    place.write("a.md", "A lantern in the orchard.")
+    config = place.folder / "config.toml"
+    config.write_text(config.read_text() + '\n[[sources]]\nname = "other"\npath = "nope"\n')
+    answer = place.run("sync", "--json")
+    assert (answer.code, answer.json["documents"]["added"]) == (5, 1)
+    status = place.run("status", "--json").json
+    assert status["state"] == "degraded"
+    assert any("'other'" in reason and "can't be scanned" in reason for reason in status["reasons"])
+    (place.folder / "nope").mkdir()
+    assert place.run("sync").code == 0
+    assert place.run("status", "--json").json["state"] == "ready"
+
+
+@pytest.mark.parametrize("content", [None, "garbage", '{"format": 99}'])
+def test_status_says_when_no_question_is_answered(place, content):
+    pointer = place.folder / ".reindex" / "published.json"
+    pointer.unlink()
+    if content is not None:
+        pointer.write_text(content)
+    assert place.run("query", "lantern", "--mode", "text").code == 1
+    status = place.run("status", "--json").json
+    assert status["state"] == "degraded"
+    assert any(reason.startswith("no question is answered") for reason in status["reasons"])
+
+
 @pytest.mark.parametrize("command", ["query x", "status", "plan", "jobs list", "generations list", "verify"])
 def test_what_stands_in_the_place_of_the_data_directory_is_named(empty_place, command):
     (empty_place.folder / ".reindex").write_text("no folder")

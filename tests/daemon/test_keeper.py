@@ -9,6 +9,7 @@ from doubles import paragraphs
 from reindex import syncing
 from reindex.daemon.commands import Commands
 from reindex.daemon.condition import Condition
+from reindex.settings import SourceSettings
 from reindex.stores.index import GenerationTable
 
 
@@ -51,6 +52,18 @@ def test_what_is_to_be_tried_again_is_tried_at_once(house):
         assert task.result == {"documents": 1, "jobs": 0}
         with house.ledger() as ledger:
             assert len(ledger.failures.all()) == 1
+
+
+def test_a_source_that_can_not_be_scanned_is_told_until_it_can(house):
+    elsewhere = house.docs.parent / "elsewhere"
+    other = SourceSettings(name="other", path=elsewhere)
+    house.settings = replace(house.settings, sources=(*house.settings.sources, other))
+    house.write("a.md", paragraphs(1))
+    with Kept(house) as kept:
+        kept.until(lambda: kept.condition.state == "degraded")
+        assert list(kept.condition.unscanned) == ["other"]
+        elsewhere.mkdir()
+        kept.until(lambda: kept.condition.state == "ready")
 
 
 def test_a_pause_ends_the_pass_so_that_what_is_asked_for_waits_for_none(house):

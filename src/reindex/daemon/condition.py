@@ -4,6 +4,7 @@ whole, so that a reader needs no lock.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reindex.errors import ReindexError
@@ -28,7 +29,8 @@ class Condition:
     and not yet looked into. `planned` documents are those of the
     pass that is under way, or failed last, `worked` the published ones of them, `failed_documents` and
     `held_documents` are as of the last one; `behind_since` (by the clock
-    that never jumps) is when the oldest of them changed. `postponed` were being written. `watching` says why
+    that never jumps) is when the oldest of them changed. `postponed` were being written. `unscanned` says by
+    source why its folder can't be listed. `watching` says why
     changes are found later than they could be. `failure` is of the last pass, with what to do about it; ""
     when it went well. `provider` is what keeps batches from being sent or looked at, `held` what
     waits to be sent, for budget or queue, or for a person.
@@ -53,6 +55,7 @@ class Condition:
     postponed: int = 0
     failed_documents: int = 0
     held_documents: int = 0
+    unscanned: Mapping[str, str] = field(default_factory=dict)
     watches: int = 0
     overflows: int = 0
     passes: int = 0
@@ -92,7 +95,8 @@ class Condition:
             return "starting"
         if self.is_paused:
             return "paused"
-        is_well = self.is_as_configured and not (self.failure or self.watching or self.provider)
+        lacks = self.failure or self.watching or self.provider or self.unscanned
+        is_well = self.is_as_configured and not lacks
         return "ready" if is_well else "degraded"
 
     @property
@@ -115,6 +119,8 @@ class Condition:
     def lacks(self, report: PassReport) -> None:
         """What the last pass could not index, or did not dare to delete."""
         self.failed_documents, self.held_documents = report.documents.failed, report.documents.held
+        known = {**self.unscanned, **report.unscanned}
+        self.unscanned = {source: reason for source, reason in known.items() if reason}
 
     def failed(self, error: ReindexError) -> None:
         """The last pass could not be done."""

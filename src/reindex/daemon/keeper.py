@@ -92,6 +92,7 @@ class Keeper:
         with closing(watcher), closing(app), app.keep_open("run", _log.warning):
             self._watcher = watcher
             self._schedule.is_everything_due, self._are_stores_doubtful = True, False
+            self._condition.unscanned = {}  # the sources may be others
             try:
                 while not (self._is_stopping.is_set() or self._next_app or self._are_stores_doubtful):
                     self._turn(app, watcher)

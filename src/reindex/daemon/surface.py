@@ -98,10 +98,12 @@ class Shown:
         refused = condition.reload.error if condition.reload is not None else ""
         failed, held = condition.failed_documents, condition.held_documents
         lacking = failed or held
+        unscanned = ", ".join(condition.unscanned)
         components = {
             "keeper": (not condition.is_wedged, condition.phase or condition.state),
             "last pass": (not condition.failure, condition.failure or "went well"),
             "watching": (not condition.watching, "; ".join(condition.watching) or "all folders"),
+            "sources": (not unscanned, f"{unscanned} can't be scanned" if unscanned else "all folders"),
             "documents": (not lacking, f"{failed} failed, {held} deletions held"),
             "configuration": (condition.is_as_configured, refused or "taken"),
         }
@@ -140,7 +142,7 @@ class Shown:
             lag_s=condition.lag_s,
         )
         try:
-            return recorded_status(self._app(), **own)
+            return recorded_status(self._app(), **own, unscanned=condition.unscanned)
         except StoreError as error:
             if not error.is_of_the_place:  # who has it open may not notice for long
                 self._doubt_stores()

@@ -16,15 +16,18 @@ class Stopping(ReindexError):  # noqa: N818 (no error: the way in which work und
 
 
 class Overtaken(ReindexError):  # noqa: N818 (no error either)
-    """Something else goes first, or a pause. What was embedded is in the cache: the same work goes on from there."""
+    """Something else goes first, or a pause. What was embedded is in the cache: the same work goes on from
+    there.
+    """
 
     def __init__(self) -> None:
         super().__init__("something else goes before the backlog")
 
 
 class Underway:
-    """A Progress. `meanwhile` is called at every step, which it may end, and a step is where `is_stopping` ends
-    the work; where documents are embedded, so does `is_overtaken`. `listen` is called while an answer is waited for.
+    """A Progress. `meanwhile` is called at every step, which it may end, and a step is where `is_stopping`
+    ends the work; where documents are embedded, so does `is_overtaken`. `listen` is called while an answer
+    is waited for.
     """
 
     def __init__(

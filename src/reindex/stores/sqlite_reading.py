@@ -23,8 +23,8 @@ _ATTEMPTS = 20
 
 
 def open_readable(path: Path, migrations: Sequence[str]) -> Database | None:
-    """Open for reading, also on a read-only file system; None where there is no such file, or who makes it has
-    not come to its first table. Raises what `open_writable` raises.
+    """Open for reading, also on a read-only file system; None where there is no such file, or who makes it
+    has not come to its first table. Raises what `open_writable` raises.
     """
     try:
         database = ReadOnlyDatabase(path)
