@@ -3,6 +3,10 @@
 A document whose texts all have vectors goes on at once. One that lacks some is held until it is known whether
 the backlog is large enough for a batch; then it goes on too, to be embedded in real time, or its texts are
 written into the batch and the document waits for it.
+
+What is held is bounded: many documents may have few texts between them. When there are enough of these, they
+go on in real time, and so does every other with the same texts. Their texts count on: fewer go so than make a
+backlog.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +23,8 @@ from reindex.stores.failure_rows import Failure
 from reindex.stores.wait_rows import Wait
 from reindex.window import Update
 from reindex.writer import Writer
+
+HELD_TEXTS_MAX = 4  # times the texts of a backlog: of documents that are held, a text counted in each
 
 Worked = tuple[DocumentName, Update | Failure | None]
 """A document that was worked on: to be written, failed, or for a later pass."""
@@ -53,7 +59,9 @@ class Router:
     progress: Progress
     is_blind: bool = False
     _held: list[tuple[DocumentName, Update, _Missing]] = field(default_factory=list, init=False)
-    _held_keys: set[EmbeddingKey] = field(default_factory=set, init=False)
+    _held_texts: int = field(default=0, init=False)
+    _backlog: set[EmbeddingKey] = field(default_factory=set, init=False)
+    _going: set[EmbeddingKey] = field(default_factory=set, init=False)  # of the backlog, in real time
     _lane: Lane | None = field(default=None, init=False)
 
     def route(self, documents: Iterable[Worked]) -> Iterator[Worked]:
@@ -70,35 +78,38 @@ class Router:
                 self.report.documents.pending += 1
             elif missing.flying and not self.policy.is_now:
                 self._wait(name, document, missing)
-            elif self._lane is Lane.REALTIME:
+            elif self._lane is Lane.REALTIME or missing.new <= self._going:
                 self._count_repeats(missing)
                 yield name, document
             elif self._lane is Lane.BATCH:
                 self._wait(name, document, missing)
             else:
-                self._hold(name, document, missing)
-        yield from self._rest()
+                yield from self._hold(name, document, missing)
+        yield from self._let_go()
 
-    def _rest(self) -> Iterator[Worked]:
-        """No more documents will come."""
-        if self._held and self.policy.choose(len(self._held_keys), is_all=True) is Lane.BATCH:
-            self._release()
-        for name, update, _ in self._held:
-            yield name, update
-        self._held = []
-
-    def _hold(self, name: DocumentName, update: Update, missing: _Missing) -> None:
+    def _hold(self, name: DocumentName, update: Update, missing: _Missing) -> Iterator[Worked]:
+        """Until it is known whether it is a backlog, or too much is held."""
         self._held.append((name, update, missing))
-        self._held_keys |= missing.new
-        self._lane = self.policy.choose(len(self._held_keys), is_all=False)
+        self._held_texts += len(missing.new)
+        self._backlog |= missing.new
+        self._lane = self.policy.choose(len(self._backlog), is_all=False)
         if self._lane is Lane.BATCH:
             self._release()
+        elif self._held_texts >= HELD_TEXTS_MAX * self.policy.batch_min_chunks:
+            self._going |= self._backlog
+            yield from self._let_go()
+
+    def _let_go(self) -> Iterator[Worked]:
+        """It is no backlog so far: what was held goes on, in real time."""
+        held, self._held, self._held_texts = self._held, [], 0
+        for name, update, _ in held:
+            yield name, update
 
     def _release(self) -> None:
         """It is a backlog: what was held goes into the batch."""
         for name, update, missing in self._held:
             self._wait(name, update, missing)
-        self._held, self._held_keys = [], set()
+        self._held, self._held_texts = [], 0
 
     def _missing(self, update: Update) -> _Missing | None:
         """None: it lacks nothing, or it lacks what the provider refused and fails for it."""
@@ -118,7 +129,7 @@ class Router:
             self.writer.ledger.waits.record(self.writer.generation.number, [(wait, jobs)])
         else:
             flying = self.gatherer.in_flight(list(missing.new)) | missing.flying
-            wanted = missing.new - flying.keys()
+            wanted = missing.new - flying.keys() - self._going
             texts = update.texts(wanted, self.preparer.text_sent, self.preparer.extra_tokens)
             self.gatherer.add(name, layout.revision, layout.parser, texts, set(flying.values()))
         self.report.documents.pending += 1
