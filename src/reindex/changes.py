@@ -78,7 +78,7 @@ def find_changes(
     failures = {name: failure for name, failure in failures.items() if observation.covers(name)}
     unreadable = dict(observation.unreadable)
     for scan in observation.scans.values():
-        unreadable |= unknown_documents(scan, list(recorded))
+        unreadable |= unknown_documents(scan, recorded)
     holds = [
         hold
         for hold in _root_holds(observation, ledger, differences.totals, now)

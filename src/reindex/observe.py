@@ -249,26 +249,40 @@ def _read_one(
 
 
 def _find_gone(scan: Scan, known: Mapping[str, SeenFile], observation: Observation) -> None:
-    unknown = tuple(problem.path + "/" for problem in scan.unreadable if problem.is_directory)
+    unknown = {problem.path for problem in scan.unreadable if problem.is_directory}
     for path, seen in known.items():
-        if path not in scan.files and not (unknown and path.startswith(unknown)):
+        if path not in scan.files and not (unknown and any(folder in unknown for folder in _above(path))):
             observation.gone.append(DocumentName(scan.source, path))
             observation.touched.add(identity_of(seen.stat))
 
 
-def unknown_documents(scan: Scan, recorded: Sequence[DocumentName]) -> dict[DocumentName, str]:
+def unknown_documents(scan: Scan, recorded: Iterable[DocumentName]) -> dict[DocumentName, str]:
     """Recorded documents below a folder that could not be listed, with the reason; the folder itself where
     none is recorded, so that it is not passed over in silence.
     """
-    found = {}
-    for problem in scan.unreadable:
-        if not problem.is_directory:
+    reasons = {
+        problem.path: f"the folder {problem.path!r} can't be read: {problem.reason}"
+        for problem in scan.unreadable
+        if problem.is_directory
+    }
+    if not reasons:
+        return {}
+    found: dict[DocumentName, str] = {}
+    bare = dict(reasons)
+    for name in recorded:
+        if name.source != scan.source:
             continue
-        reason = f"the folder {problem.path!r} can't be read: {problem.reason}"
-        below = [n for n in recorded if n.source == scan.source and n.path.startswith(problem.path + "/")]
-        for name in below or [DocumentName(scan.source, problem.path)]:
-            found[name] = reason
-    return found
+        for folder in _above(name.path):
+            if folder in reasons:
+                found.setdefault(name, reasons[folder])
+                bare.pop(folder, None)
+    return found | {DocumentName(scan.source, folder): reason for folder, reason in bare.items()}
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a file lies in, the nearest first, without the source's own."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def unscanned_reason(source: str, reason: str) -> str:
