@@ -81,6 +81,7 @@ class Pipeline:
         self.left = 0  # documents of the plan that a failure kept from being worked on
         self.lacking: list[tuple[DocumentName, Revision, str]] = []  # left for want of a vector, in an outage
         self._texts_sent = report.chunks.embedded  # and those of windows that are not published yet
+        self._changed = self._deleted = frozenset[DocumentName]()  # of the plan
 
     def run(self, observation: Observation, changes: Changes) -> None:
         """Apply the changes to the writer's current generation, and publish; fill the report.
@@ -89,6 +90,7 @@ class Pipeline:
         then stays, and the window that is being applied is published first.
         """
         plan = changes.plan
+        self._changed, self._deleted = frozenset(plan.changed), frozenset(plan.deleted)
         sizes = {
             name: observation.stat(name).size_bytes
             for names in (plan.moved, plan.changed, plan.added)
@@ -277,16 +279,15 @@ class Pipeline:
 
     def _count(self, window: Window, embedded: Embedded, plan: Plan) -> None:
         report = self._report
-        changed = set(plan.changed)
         for update in window.updates:
             name = update.prepared.layout.name
             report.documents.moved += name in plan.moved
-            report.documents.changed += name in changed
-            report.documents.added += name not in plan.moved and name not in changed
+            report.documents.changed += name in self._changed
+            report.documents.added += name not in plan.moved and name not in self._changed
             report.chunks.reused += len(update.prepared.chunks)
             report.chunks.deleted += len(update.rows_gone)
             report.chunks.rows_written += len(update.new_rows) + 1
-        report.documents.deleted += len(set(window.gone) & set(plan.deleted))
+        report.documents.deleted += len(self._deleted.intersection(window.gone))
         report.chunks.deleted += window.rows_gone
         report.chunks.reused = max(0, report.chunks.reused - embedded.texts_sent)
         report.add_sent(embedded.texts_sent, embedded.tokens_sent, embedded.usd)

@@ -4,6 +4,7 @@ import os
 import random
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -16,6 +17,7 @@ from reindex.core.layout import DocumentLayout, Place
 from reindex.maintenance import VERSIONS_MAX, VERSIONS_MIN, small_fragments_max, versions_max
 from reindex.model import DocumentName, Revision
 from reindex.observe import Observation
+from reindex.pipeline import Pipeline
 from reindex.status import recorded_status
 from reindex.stores import ledger_schema
 from reindex.stores.document_rows import DocumentRows, RecordedDocument
@@ -251,3 +253,32 @@ def test_a_pass_over_one_file_and_the_status_read_of_no_others_that_wait(house):
     assert not read
     assert status.pending == len(waits)
     assert status.lag_s > 1e9
+
+
+class CountedTuple(tuple):
+    """Counts how often it is gone through."""
+
+    __slots__ = ()
+    times = 0
+
+    def __iter__(self):
+        CountedTuple.times += 1
+        return super().__iter__()
+
+
+def test_the_plan_is_not_gone_through_for_every_window(house, monkeypatch):
+    plain = Pipeline.run
+
+    def run(pipeline, observation, changes):
+        counted = {of: CountedTuple(getattr(changes.plan, of)) for of in ("added", "changed", "deleted")}
+        plain(pipeline, observation, replace(changes, plan=replace(changes.plan, **counted)))
+
+    monkeypatch.setattr(Pipeline, "run", run)
+    times = []
+    for numbers, first in ((range(2), 1_000), (range(6), 2_000)):
+        for number in numbers:
+            house.write(f"d{number}.md", paragraphs(*range(first + 9 * number, first + 9 * number + 7)))
+        CountedTuple.times = 0
+        assert house.sync().documents.changed == len(numbers)
+        times.append(CountedTuple.times)
+    assert times[0] == times[1]
