@@ -4,6 +4,7 @@ everything, and runs one pass at a time.
 Every change to the stores is made here. A pass is the one that `sync` runs, over some places or all of them.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ from reindex.model import Places
 from reindex.rebuilding import is_due
 from reindex.report import PassReport, Progress
 from reindex.sources.watcher import Watcher
+from reindex.stores.memory import give_back
 from reindex.syncing import Look, sync_with
 from reindex.tasks import Outcome, Task, TaskReporting, Tasks
 from reindex.writer import Writer
@@ -27,6 +29,7 @@ from reindex.writer import Writer
 TICK_S = 10.0  # at least so often it looks around
 AT_ONCE = frozenset({"pause", "resume"})
 LEAVES_WORK = frozenset({"retry", "cancel"})
+ALLOCATES = frozenset({"rebuild", "promote", "rollback", "gc"})
 TRIED_AGAIN = LEAVES_WORK | {"sync", "rebuild"}  # after these, what failed may well do better
 BACKLOG_MIN = 50  # a pass over more documents than these is overtaken by a saved file, between two batches
 
@@ -282,6 +285,9 @@ class Keeper:
             self._schedule.not_before = 0.0
             self._schedule.is_everything_due |= task.command in LEAVES_WORK
         self._condition.phase = ""
+        if task.command in ALLOCATES:
+            gc.collect()
+            give_back()
 
     @contextmanager
     def _open_writer(self, app: App) -> Iterator[Writer]:
