@@ -17,7 +17,10 @@ def locate(roots: Mapping[str, Path], argument: str) -> DocumentName:
     prefix, _, rest = argument.partition(":")
     if prefix in roots and rest:
         return DocumentName(prefix, rest)
-    absolute = Path(os.path.abspath(argument))  # noqa: PTH100 (resolve() would follow links)
+    try:
+        absolute = Path(os.path.abspath(argument))  # noqa: PTH100 (resolve() would follow links)
+    except FileNotFoundError:
+        raise ConfigError("the current directory is gone", "Give an absolute path, or source:path.") from None
     resolved = Path(os.path.realpath(absolute.parent)) / absolute.name
     for source, given_root in roots.items():
         for root in (given_root, Path(os.path.realpath(given_root))):

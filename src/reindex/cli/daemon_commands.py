@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reindex import __version__
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, load
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, current_directory, load
 from reindex.cli.output import print_json, say, warn
 from reindex.cli.performing import open_place
 from reindex.errors import ConfigError, ExitCode, ReindexError
@@ -181,7 +181,8 @@ def _stop(config: Path | None, data_dir: Path | None, *, kill: bool) -> Stopped:
     except ConfigError:
         if data_dir is None:
             raise
-        place = Path(os.path.abspath(data_dir))  # noqa: PTH100 (a wrong configuration must not keep it alive)
+        # a wrong configuration must not keep it alive
+        place = Path(os.path.abspath(current_directory(data_dir, data_dir) / data_dir))  # noqa: PTH100
     return stop_daemon(place, stop_s + STOP_MARGIN_S, kills=kill)
 
 
@@ -244,5 +245,5 @@ def _absolute(config: Path | None, data_dir: Path | None) -> tuple[Path, Path | 
     """For a process in another folder. Raises ConfigError without a configuration."""
     from reindex.settings_file import find_config
 
-    where = None if data_dir is None else Path(os.path.abspath(data_dir.expanduser()))  # noqa: PTH100
-    return find_config(config, os.environ, Path.cwd()), where
+    found = find_config(config, os.environ, current_directory(config, data_dir))
+    return found, None if data_dir is None else Path(os.path.abspath(data_dir.expanduser()))  # noqa: PTH100

@@ -1,84 +1,29 @@
-"""The `reindex` command: its table of verbs, and the place where errors become messages and exit codes."""
+"""The entry point of `reindex`, and the place where errors become messages and exit codes.
+
+It imports next to nothing by itself: a Ctrl-C among the imports of the verbs is to find `main` at work.
+"""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
-from typing import Annotated
 
-import typer
-
-from reindex import __version__
-from reindex.cli import (
-    config_commands,
-    daemon_commands,
-    dev_commands,
-    doctor_commands,
-    generation_commands,
-    index_commands,
-    inspect_commands,
-    job_commands,
-    log_commands,
-    pause_commands,
-    rebuild_commands,
-    service_commands,
-)
 from reindex.cli.output import warn
 from reindex.errors import ExitCode, ReindexError
 from reindex.stores.light_import import make_light
 
-app = typer.Typer(
-    name="reindex",
-    help="Keeps search indexes of folders of documents fresh. Only what changed is embedded.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(config_commands.init)
-app.command()(index_commands.plan)
-app.command()(index_commands.sync)
-app.command()(rebuild_commands.rebuild)
-app.command()(inspect_commands.query)
-app.command()(inspect_commands.status)
-app.command()(inspect_commands.verify)
-app.add_typer(generation_commands.generations_app, name="generations")
-app.add_typer(job_commands.jobs_app, name="jobs")
-app.command()(index_commands.gc)
-app.command()(daemon_commands.run)
-app.command()(daemon_commands.start)
-app.command()(daemon_commands.stop)
-app.command()(daemon_commands.restart)
-app.command()(daemon_commands.reload)
-app.command()(log_commands.logs)
-app.command()(pause_commands.pause)
-app.command()(pause_commands.resume)
-app.command()(doctor_commands.doctor)
-app.command("dev-openai")(dev_commands.dev_openai)
-app.command("install-service")(service_commands.install_service)
-app.add_typer(config_commands.config_app, name="config")
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        print(f"reindex {__version__}")  # noqa: T201
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
+_INTERRUPTED = "interrupted: what was published stays; run the command again to go on"
 
 
 def main() -> None:
     """Run the command line. Exit codes: README.md, "Exit codes"."""
-    make_light()
     try:
+        _make_streams()
+        make_light()
+        from reindex.cli.verbs import app
+
         app()
     except ReindexError as error:
         what = "interrupted" if error.exit_code is ExitCode.INTERRUPTED else "error"
@@ -88,8 +33,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ending:
         if ending.code == ExitCode.INTERRUPTED:  # typer turned Ctrl-C into this
-            warn("interrupted: what was published stays; run the command again to go on")
+            warn(_INTERRUPTED)
         raise
+    except KeyboardInterrupt:  # among the imports
+        warn(_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except OSError as error:  # BrokenPipeError, or a full disk behind a redirection
         if error.errno not in {errno.EPIPE, errno.ENOSPC}:
             raise
@@ -97,3 +45,22 @@ def main() -> None:
             warn("error: no space left where the output goes")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said
         sys.exit(ExitCode.ERROR)
+
+
+def _make_streams() -> None:
+    """Of the three streams those that are closed lead nowhere, and what an encoding can't say is escaped."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            if not _is_open(number):  # else the next file that is opened, a store of ours, takes its number
+                os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

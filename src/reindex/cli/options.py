@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reindex.errors import ConfigError
+
 if TYPE_CHECKING:
     from reindex.settings_parser import LoadedSettings
 
@@ -27,4 +29,21 @@ def load(config: Path | None, data_dir: Path | None) -> LoadedSettings:
     from reindex.settings_file import load_settings
 
     overrides = {} if data_dir is None else {"data_dir": data_dir}
-    return load_settings(config, environment=os.environ, cwd=Path.cwd(), overrides=overrides)
+    cwd = current_directory(config, data_dir)
+    return load_settings(config, environment=os.environ, cwd=cwd, overrides=overrides)
+
+
+def current_directory(config: Path | None, data_dir: Path | None) -> Path:
+    """Where relative paths of the command line start. One that was deleted harms none that are absolute.
+
+    Raises ConfigError.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        given = config or Path(os.environ.get("REINDEX_CONFIG", ""))
+        if all(path.expanduser().is_absolute() for path in (given, data_dir or given)):
+            return given.expanduser().parent  # of no account
+        raise ConfigError(
+            "the current directory is gone", "Change to one that is there, or give absolute paths."
+        ) from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from reindex.cli.options import load
+from reindex.cli.options import current_directory, load
 from reindex.cli.output import print_json, warn
 from reindex.cli.progress import QuietProgress, make_progress
 from reindex.errors import ExitCode, NotRunningError, ReindexError
@@ -116,5 +116,5 @@ def open_place(config: Path | None, data_dir: Path | None, *, json_output: bool,
     from reindex.settings_file import find_config
 
     loaded = load(config, data_dir)
-    base_dir = find_config(config, os.environ, Path.cwd()).parent
+    base_dir = find_config(config, os.environ, current_directory(config, data_dir)).parent
     return Place(loaded.settings, base_dir, json_output, quiet)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, load
+from reindex.cli.options import (
+    ConfigOption,
+    DataDirOption,
+    JsonOption,
+    current_directory,
+    load,
+)
 from reindex.cli.output import print_json, say
 from reindex.errors import ConfigError
 
@@ -58,7 +64,7 @@ def _content(config: Path | None, data_dir: Path | None, name: str, *, launchd: 
     from reindex.settings_file import find_config
 
     settings: Settings = load(config, data_dir).settings
-    path = find_config(config, os.environ, Path.cwd())
+    path = find_config(config, os.environ, current_directory(config, data_dir))
     options = [] if data_dir is None else ["--data-dir", str(settings.data_dir)]
     command = own_command("run", "--config", str(path), *options)
     stop_s = settings.daemon.stop_s
