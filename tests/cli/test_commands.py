@@ -167,6 +167,7 @@ def test_before_the_first_publish(empty_place):
         (("query",), "Missing argument"),
         (("query", "x", "--mode", "magic"), "magic"),
         (("query", "x", "-k", "0"), "-k"),
+        (("sync", "--wait", "-1"), "--wait"),
         (("query", "x", "--generation", "9"), "there is no generation 9"),
         (("status", "/etc/passwd"), "is in none of the sources"),
         (("init",), "exists already"),
@@ -188,6 +189,15 @@ def test_a_wrong_key_is_named_with_its_line(empty_place):
     assert answer.code == 2
     assert "config.toml:14" in answer.err
     assert "keep_generations" in answer.err
+
+
+def test_validate_refuses_the_address_that_run_refuses(empty_place):
+    with (empty_place.folder / "config.toml").open("a") as file:
+        file.write('\n[daemon]\nhttp = "0.0.0.0:0"\n')
+    answers = [empty_place.run("config", "validate"), empty_place.run("run")]
+    assert [answer.code for answer in answers] == [2, 2]
+    assert "there is no token" in answers[0].err
+    assert answers[0].err in answers[1].err
 
 
 def test_a_source_that_is_not_there(empty_place):
@@ -281,6 +291,9 @@ def test_why_a_file_is_or_is_not_found(place):
         "docs/picture.png": ("ignored", "no parser for .png"),
         "docs/guide/link.md": ("ignored", "symbolic link"),
         "docs/nowhere.md": ("ignored", "no such file"),
+        "docs": ("ignored", "a folder"),
+        "docs/guide": ("ignored", "a folder"),
+        "docs/secret": ("ignored", "secret/"),
     }
     for path, (state, reason) in expected.items():
         found = place.run("status", path, "--json").json

@@ -68,7 +68,11 @@ def validate(
     config: ConfigOption = None, data_dir: DataDirOption = None, json_output: JsonOption = False
 ) -> None:
     """Check the configuration; exit 2 with file and line if something is wrong."""
-    load(config, data_dir)
+    from reindex.http.address import check_address
+
+    daemon = load(config, data_dir).settings.daemon
+    if daemon.http:
+        check_address(daemon.http, daemon.token)
     if json_output:
         print_json({"ok": True})
     else:

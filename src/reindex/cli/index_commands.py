@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reindex.cli.connection import order
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, WaitOption
 from reindex.cli.output import plural, say
 from reindex.cli.performing import Command, open_place
 
@@ -39,9 +39,7 @@ def plan(
 def sync(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    wait: Annotated[
-        float | None, typer.Option("--wait", help="Seconds to wait for work in flight.", metavar="S")
-    ] = None,
+    wait: WaitOption = None,
     now: Annotated[bool, typer.Option("--now", help="Use the fast lane for everything.")] = False,
     accept_deletes: Annotated[
         bool, typer.Option("--accept-deletes", help="Believe a mass deletion that is held.")

@@ -22,6 +22,10 @@ DataDirOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+WaitOption = Annotated[
+    float | None,
+    typer.Option("--wait", help="Seconds to wait for work in flight.", min=0.0, metavar="S"),
+]
 
 
 def load(config: Path | None, data_dir: Path | None) -> LoadedSettings:

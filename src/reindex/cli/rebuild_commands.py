@@ -11,7 +11,7 @@ import typer
 
 from reindex.cli.connection import order
 from reindex.cli.index_commands import say_sync
-from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
+from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, WaitOption
 from reindex.cli.output import say
 from reindex.cli.performing import Command, open_place
 from reindex.errors import ConfigError
@@ -48,9 +48,7 @@ def rebuild(
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Drop the generation that was begun, and do no more.")
     ] = False,
-    wait: Annotated[
-        float | None, typer.Option("--wait", help="Seconds to wait for work in flight.", metavar="S")
-    ] = None,
+    wait: WaitOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     json_output: JsonOption = False,
