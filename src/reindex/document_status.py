@@ -48,8 +48,7 @@ class _Known:
 def document_status(app: App, argument: str) -> DocumentStatus:
     """Look at one file now.
 
-    The path may be absolute, relative to the folder one is in, relative to a source, or "source:path".
-    Raises ConfigError when it belongs to no source.
+    The path is as `locate` takes it. Raises ConfigError when it belongs to no source.
     """
     sources = app.sources()
     name = locate({source.name: source.root for source in sources.values()}, argument)
@@ -88,16 +87,18 @@ def _known(app: App, name: DocumentName) -> _Known:
 
 
 def _state(source: FileSource, name: DocumentName, known: _Known) -> tuple[DocumentState, str]:
-    ignored = source.explain(name.path)
+    is_folder = known.recorded is None and (source.root / name.path).is_dir()
+    is_root = name.path == "."
+    ignored = None if is_root else source.explain(name.path, is_folder=is_folder)
     if ignored is not None and known.recorded is None:
         return DocumentState.IGNORED, ignored.reason
     if ignored is not None and known.is_source_held:
         return DocumentState.HELD, f"ignored now ({ignored.reason}); its deletion waits for --accept-deletes"
     if ignored is not None:
         return DocumentState.PENDING, f"ignored now ({ignored.reason}), and still in the index: run sync"
+    if is_folder:
+        return DocumentState.IGNORED, "a folder: name a file in it"
     if source.stat(name.path) is None:
-        if (source.root / name.path).is_dir():
-            return DocumentState.IGNORED, "a folder: name a file in it"
         return _state_of_absent(known)
     return _state_of_present(source, name, known)
 

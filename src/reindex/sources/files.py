@@ -141,15 +141,15 @@ class FileSource:
         name = path.rpartition("/")[2]
         return name in IGNORE_FILES or not self._rules.not_wanted(name, path)
 
-    def explain(self, path: str) -> Ignored | None:
+    def explain(self, path: str, *, is_folder: bool = False) -> Ignored | None:
         """The rule by which a scan leaves `path` out (or a folder above it); None if it would be indexed.
 
-        A path that is not there is judged by its name, as a file. Raises OSError where the answer can't be
-        known.
+        A path that is not there is judged by its name, as what it is said to be. Raises OSError where the
+        answer can't be known.
         """
         if not _is_inside(path):
             return Ignored("not a path in the source's folder")
-        return self._tree().explain(path)
+        return self._tree().explain(path, is_folder=is_folder)
 
     def stat(self, path: str) -> FileStat | None:
         """The stat of a regular file; None if there is none. Ignore rules are not asked.

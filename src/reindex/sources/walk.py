@@ -143,7 +143,7 @@ class Tree:
             return []
         return self._take(entries, rules)
 
-    def explain(self, path: str) -> Ignored | None:
+    def explain(self, path: str, *, is_folder: bool = False) -> Ignored | None:
         """The rule that keeps `path` out, its own or that of a folder above it."""
         rules = self._rules.root()
         *folders, name = path.split("/")
@@ -153,7 +153,7 @@ class Tree:
             if ignored is not None:
                 return ignored
             rules = rules.enter(folder)
-        return self._explain_entry(self._with_ignore_files(rules, IGNORE_FILES), name, is_folder=False)
+        return self._explain_entry(self._with_ignore_files(rules, IGNORE_FILES), name, is_folder=is_folder)
 
     def _take(self, entries: Iterable[os.DirEntry[str]], rules: FolderRules) -> list[FolderRules]:
         """Sort one folder's entries into `files` and the rest; returns the folders to enter."""
