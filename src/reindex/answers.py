@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reindex.canary import canary_fault
 from reindex.core.canary import CANARY_TEXT
+from reindex.core.money import dollars
 from reindex.core.token_ratio import TOO_MANY_TOKENS
 from reindex.direct import DirectLane, Sending, Text
 from reindex.errors import BudgetError, EmbeddingError, OutageError, RefusedError
@@ -118,8 +119,9 @@ def check_budget(direct: DirectLane, tokens: int) -> None:
     budget = direct.budget()
     if budget.holds(usd):
         raise BudgetError(
-            f"the budget of the day holds this back: ${budget.used_usd:.4f} of ${budget.limit_usd:.4f} are"
-            f" spent or reserved, and the next {tokens:,} tokens take ${usd:.4f}",
+            f"the budget of the day holds this back: {dollars(budget.used_usd)} of"
+            f" {dollars(budget.limit_usd)} are spent or reserved, and the next {tokens:,} tokens take"
+            f" {dollars(usd)}",
             "It goes on after midnight (UTC), or raise [embedding.openai] budget_usd_per_day.",
         )
 

@@ -7,6 +7,7 @@ import pytest
 
 from doubles import House
 from processes import CONFIG, Place
+from reindex.cli.job_commands import _say_job
 from reindex.cli.output import printable
 from reindex.document_status import document_status
 from reindex.search import SearchMode
@@ -111,3 +112,13 @@ def test_what_is_printed():
     assert printable("plain é 日本 \U0001f600") == "plain é 日本 \U0001f600"
     assert printable("a\nb\tc\x1b[0m\x9b\u202e") == "a\\nb\\tc\\x1b[0m\\x9b\\u202e"
     assert printable("\udcff \ud800") == "\\xff \\ud800"
+
+
+def test_a_job_is_shown_in_plain_lines(capsys):
+    batch = {"id": None, "completed": 3, "cancelling": False}
+    _say_job({"id": "7", "usd": 6e-6, "reason": "", "batch": batch, "keys": ["aa", "bb"]})
+    assert capsys.readouterr().out.splitlines() == [
+        *("id: 7", "usd: $0.0000060", "reason: -"),
+        *("batch:", "  id: -", "  completed: 3", "  cancelling: no"),
+        *("keys: 2", "  aa", "  bb"),
+    ]

@@ -10,6 +10,7 @@ from reindex.cli.connection import order
 from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption, WaitOption
 from reindex.cli.output import plural, say
 from reindex.cli.performing import Command, open_place
+from reindex.core.money import dollars
 
 if TYPE_CHECKING:
     from reindex.app import App
@@ -142,7 +143,7 @@ def _say_plan(value: Object) -> None:
     if chunks["in_flight"]:
         say(f"           {chunks['in_flight']} are in batches that are under way")
     if cost["realtime"]:
-        say(f"cost:      ${cost['realtime']:.4f} in real time, ${cost['batch']:.4f} by batch")
+        say(f"cost:      {dollars(cost['realtime'])} in real time, {dollars(cost['batch'])} by batch")
     else:
         say(f"cost:      $0, about {value['eta_s']:.0f} s")
 

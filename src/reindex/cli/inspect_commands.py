@@ -15,6 +15,7 @@ from reindex.cli.connection import Request, question
 from reindex.cli.options import ConfigOption, DataDirOption, JsonOption, QuietOption
 from reindex.cli.output import plural, printable, say
 from reindex.cli.performing import Command, open_place
+from reindex.core.money import dollars
 
 if TYPE_CHECKING:
     from reindex.app import App
@@ -223,8 +224,8 @@ def _say_money(value: Object) -> None:
     """Nothing, as long as no model has a price."""
     spend, again = value["spend"], value["paid_again"]
     if spend["usd"]:
-        saved = f", batches saved ${spend['saved_usd']:.4f}" if spend["saved_usd"] else ""
-        say(f"  spent: ${spend['usd']:.4f} for {spend['tokens']:,} tokens{saved}")
+        saved = f", batches saved {dollars(spend['saved_usd'])}" if spend["saved_usd"] else ""
+        say(f"  spent: {dollars(spend['usd'])} for {spend['tokens']:,} tokens{saved}")
     named = (("lost", "unanswered"), ("stuck", "in a batch that did not end"), ("now", "wanted at once"))
     counted = [f"{again[name]} {what}" for name, what in named if again[name]]
     if counted:

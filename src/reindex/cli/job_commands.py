@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from reindex.cli.options import ConfigOption, DataDirOption, JsonOption
 from reindex.cli.output import say
 from reindex.cli.performing import Command, open_place
 from reindex.core.jobs import no_such_job
+from reindex.core.money import dollars
 
 if TYPE_CHECKING:
     from reindex.app import App
@@ -144,7 +146,7 @@ def _say_jobs(value: Object) -> None:
 
 def _at_provider(job: Object) -> str:
     """What is known of a batch at its provider, and its money."""
-    parts = [f"${job['usd']:.4f}"] if job["usd"] else []
+    parts = [dollars(job["usd"])] if job["usd"] else []
     batch = job.get("batch")
     if batch is not None:
         if batch["id"]:
@@ -153,9 +155,28 @@ def _at_provider(job: Object) -> str:
     return "".join(f", {part}" for part in parts)
 
 
-def _say_job(value: Object) -> None:
+def _say_job(value: Object, indent: str = "") -> None:
     for name, content in value.items():
-        say(f"{name}: {content}")
+        title = f"{indent}{name.replace('_', ' ')}:"
+        if isinstance(content, Mapping):
+            say(title)
+            _say_job(content, indent + "  ")
+        elif isinstance(content, list):
+            say(f"{title} {len(content):,}")
+            for each in content:
+                say(f"{indent}  {each}")
+        else:
+            say(f"{title} {_shown(name, content)}")
+
+
+def _shown(name: str, content: object) -> str:
+    if name == "usd" and isinstance(content, int | float):
+        return dollars(content)
+    if content in {None, ""}:
+        return "-"
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    return str(content)
 
 
 def _say_retried(value: Object) -> None:

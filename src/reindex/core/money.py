@@ -1,5 +1,6 @@
 """What a token costs, and what may still be spent."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from reindex.core.jobs import Lane
 
 _MILLION = 1_000_000
 BATCH_SHARE = 0.5  # of the real-time price, where no other is known
+_CENT_USD = 0.01
+_DECIMALS = 10  # beyond is the noise of sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,12 @@ class Budget:
     def is_never_enough_for(self, usd: float) -> bool:
         """Whether it is more than a whole day has."""
         return 0 < self.limit_usd < usd
+
+
+def dollars(usd: float) -> str:
+    """For a person: to a hundredth of a cent, and below a cent to two significant digits."""
+    usd = round(usd, _DECIMALS)
+    if 0 < abs(usd) < _CENT_USD:
+        digits = 1 - math.floor(math.log10(abs(usd)))
+        return f"${usd:.{digits}f}"
+    return f"${usd:.4f}"
