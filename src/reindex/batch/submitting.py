@@ -22,6 +22,7 @@ from reindex.core.batches import (
 )
 from reindex.core.generations import GenerationState
 from reindex.core.jobs import Job, JobState
+from reindex.core.money import dollars
 from reindex.errors import GoneError, OutageError, RefusedError
 from reindex.stores.identity_file import make_identity, write_identity
 
@@ -42,8 +43,8 @@ def held_back(context: BatchContext, job: Job) -> str:
     budget = context.budget()
     if budget.holds(job.usd):
         return (
-            f"held by the budget: ${budget.used_usd:.4f} of ${budget.limit_usd:.4f} are spent or reserved"
-            f" today (UTC), and it takes ${job.usd:.4f}"
+            f"held by the budget: {dollars(budget.used_usd)} of {dollars(budget.limit_usd)} are spent or"
+            f" reserved today (UTC), and it takes {dollars(job.usd)}"
         )
     enqueued, limit = context.enqueued_tokens(job.model), context.queue_limit(job.model)
     if limit and enqueued and enqueued + job.tokens > limit:
