@@ -150,6 +150,7 @@ def _root_holds(
         reason = root_hold(
             is_reachable=scan.root_state is RootState.OK,
             files=len(scan.files),
+            left_out=scan.ignored + len(scan.skipped),
             recorded=totals.get(source, 0),
             device_changed=_is_elsewhere(scan, ledger),
         )

@@ -270,9 +270,12 @@ def test_held_deletions_exit_5_until_they_are_accepted(place):
             path.unlink()
     answer = place.run("sync", "--json")
     assert (answer.code, answer.json["documents"]["held"]) == (5, 8)
+    assert "because its folder is empty" in answer.err
     assert "--accept-deletes" in answer.err
     held = place.run("status", "docs/guide/harbour.md", "--json").json
     assert held["state"] == "held"
+    place.write("picture.png", b"\x89PNG")
+    assert "because its folder has no file that the rules take" in place.run("sync").err
     answer = place.run("sync", "--accept-deletes", "--json")
     assert (answer.code, answer.json["documents"]["deleted"]) == (0, 8)
     assert place.run("query", "lantern", "--mode", "text", "--json").json["hits"] == []
@@ -338,6 +341,9 @@ def test_a_dead_letter_is_shown_and_tried_again(place):
     letters = place.run("jobs", "list", "--json").json["dead_letters"]
     assert [letter["path"] for letter in letters] == ["broken.md"]
     assert place.run("jobs", "show", letters[0]["id"], "--json").json == letters[0]
+    shown = place.run("jobs", "show", letters[0]["id"]).out
+    assert "path: broken.md\n" in shown
+    assert "permanent: yes\n" in shown
     assert place.run("jobs", "retry", letters[0]["id"], "--json").json == {"documents": 1, "jobs": 0}
     assert place.run("sync", "--json").json["documents"]["failed"] == 1
 

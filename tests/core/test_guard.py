@@ -34,6 +34,18 @@ def test_fewer_deletions_are_never_held_sooner(deleted, recorded):
 @given(st.booleans(), st.integers(0, 5), st.integers(0, 5), st.booleans())
 def test_a_folder_that_is_not_what_it_was(is_reachable, files, recorded, device_changed):
     reason = root_hold(
-        is_reachable=is_reachable, files=files, recorded=recorded, device_changed=device_changed
+        is_reachable=is_reachable,
+        files=files,
+        left_out=0,
+        recorded=recorded,
+        device_changed=device_changed,
     )
     assert bool(reason) == bool(recorded and (not is_reachable or not files or device_changed))
+
+
+def test_a_folder_without_a_file_that_is_taken_is_not_called_empty():
+    told = [
+        root_hold(is_reachable=True, files=0, left_out=left_out, recorded=1, device_changed=False)
+        for left_out in (0, 1)
+    ]
+    assert told == ["its folder is empty", "its folder has no file that the rules take"]

@@ -4,14 +4,17 @@ HOLD_DOCUMENTS = 100
 HOLD_SHARE = 0.25
 
 
-def root_hold(*, is_reachable: bool, files: int, recorded: int, device_changed: bool) -> str:
-    """Why nothing that a source lacks may be deleted at all; "" when deletions can be believed."""
+def root_hold(*, is_reachable: bool, files: int, left_out: int, recorded: int, device_changed: bool) -> str:
+    """Why nothing that a source lacks may be deleted at all; "" when deletions can be believed.
+
+    `left_out` are files and folders in it that the rules do not take.
+    """
     if not recorded:
         return ""
     if not is_reachable:
         return "its folder can't be reached"
     if not files:
-        return "its folder is empty"
+        return "its folder has no file that the rules take" if left_out else "its folder is empty"
     if device_changed:
         return "its folder is on another device than before"
     return ""
