@@ -1,13 +1,11 @@
 """Rows 1 to 10 of the fault model: what goes wrong on a batch's way to the provider."""
 
-from dataclasses import replace
-
 import pytest
 
 from doubles import Crash
 from provider_house import prose
 from reindex.dev_openai.faults import Do, Reset
-from reindex.dev_openai.refusals import Refusal, rate_limited, server_error
+from reindex.dev_openai.refusals import Refusal, server_error
 from reindex.embedders.openai_batch import OpenAIBatches
 from reindex.errors import EmbeddingError, LockedError, OutageError
 from reindex.stores.booking_rows import Outcome
@@ -299,45 +297,3 @@ def test_a_server_without_a_batch_api_says_which_setting_it_is(house, openai):
             house.sync()
         assert "has_batch" in caught.value.hint
     assert house.found("document") == []  # what needs no provider was done
-
-
-def test_a_batch_that_was_never_created_is_not_created_to_be_cancelled(house, openai):
-    fill(house)
-    openai.fault("batches.create", Reset(after=False))
-    with pytest.raises(OutageError):
-        house.sync()
-    assert house.cancel(1).state == "submitting"  # it may exist
-    house.settle()
-    assert house.reasons()[0] == "cancelled by hand"
-    assert len(openai.batches()) == 1, "that of its texts, planned anew"
-    house.check_converged(4)
-
-
-def test_a_batch_that_was_created_unseen_is_cancelled_when_it_is_found(house, openai):
-    openai.options.hold.add("in_progress")
-    fill(house)
-    openai.fault("batches.create", Reset(after=True))
-    with pytest.raises(OutageError):
-        house.sync()
-    house.cancel(1)
-    house.sync()
-    house.sync()
-    assert openai.requests()["batches.cancel"] == 1
-    openai.release()
-    house.settle()
-    house.check_converged(4)
-
-
-def test_a_batch_that_was_taken_back_is_not_sent_when_it_is_cancelled(house, openai):
-    fill(house)
-    openai.fault("batches.create", rate_limited(0))
-    with pytest.raises(OutageError):
-        house.sync()
-    assert [job.state for job in house.jobs()] == ["planned"]
-    with house.app.writer("test", lambda _: None) as writer:
-        batches = writer.ledger.batches
-        batches.save(replace(batches.one(1), is_cancelling=True))
-    house.settle()
-    assert house.reasons()[0] == "cancelled by hand"
-    assert len(openai.batches()) == 1
-    house.check_converged(4)
