@@ -3,6 +3,8 @@
 `sqlite_reading` is for who only reads.
 """
 
+import math
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +17,7 @@ from reindex.errors import DiskError, NewerFormatError, StoreError
 
 BUSY_TIMEOUT_S = 10.0
 _BUSY_STEP_S = 0.005
+_NO_SPACE_BYTES = 1_000_000  # with so little left SQLite's errors are of the space
 
 Row = tuple[Any, ...]
 
@@ -145,7 +148,8 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "decode to UTF-8" in str(error):
         return CorruptDatabaseError(path, str(error))
-    if code == sqlite3.SQLITE_FULL:
+    is_unsaid = code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}  # a log that can't grow, or be made
+    if code == sqlite3.SQLITE_FULL or (is_unsaid and _free_bytes(path) < _NO_SPACE_BYTES):
         return DiskError(f"no space left on the disk of {path}", "Free some space and run the command again.")
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         return DiskError(f"{path} can't be opened: {error}", "Mend the permissions of the data directory.")
@@ -154,6 +158,15 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreError(f"{path} is locked by another process", "End what has it open, or wait for it.")
     return StoreError(f"{path}: {error}")
+
+
+def _free_bytes(path: Path) -> float:
+    """Of the disk of `path`; without end where that can't be known."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return math.inf
+    return disk.f_bavail * disk.f_frsize
 
 
 def set_aside(path: Path, stamp: int) -> Path:
