@@ -33,7 +33,7 @@ class Status(BaseHTTPRequestHandler):
         pass
 
 
-def run(load, version):
+def run(load, version, taken):
     how = os.environ.get("DAEMON", "")
     signals = {signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -66,7 +66,7 @@ def run(load, version):
                 return ExitCode.OK
             if number == signal.SIGHUP:
                 try:
-                    load()
+                    taken(load())
                     RELOAD.update(at=time.time(), ok=True, error=None)
                 except ConfigError as error:
                     RELOAD.update(at=time.time(), ok=False, error=error.message)
