@@ -16,7 +16,7 @@ from reindex.report import Progress
 from reindex.stores.cache import VectorCache
 from reindex.stores.ledger import Ledger
 
-TOKENS_PER_SECOND = 3_000.0  # of the default model on two cores, until this store has a rate of its own
+TOKENS_PER_SECOND = 3_000.0  # of the default model on two cores: another machine or model takes its own time
 
 
 @dataclass(frozen=True, slots=True)

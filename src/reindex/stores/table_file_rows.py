@@ -1,4 +1,4 @@
-"""What the files of the live table looked like when they were last known good."""
+"""What the files of the tables looked like when they were last known good."""
 
 from collections.abc import Mapping
 
