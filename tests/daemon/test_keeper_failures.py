@@ -47,7 +47,7 @@ def test_the_pauses_after_a_failure_double_and_no_event_cuts_them_short(kept, mo
         return sync_with(*arguments, **options)
 
     monkeypatch.setattr("reindex.daemon.keeper.sync_with", sync_later)
-    kept.keeper._failed = lambda error: (events.append(("failed", time.monotonic())), plain(error))
+    kept.keeper._failed = lambda *failure: (events.append(("failed", time.monotonic())), plain(*failure))
     kept.house.embedder.is_down = True
     kept.house.write("a.md", paragraphs(1))
     kept.until(lambda: "failed" in dict(events))

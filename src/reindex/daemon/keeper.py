@@ -182,7 +182,7 @@ class Keeper:
             if outage is not None:
                 self._condition.planned = max(backlog, self._condition.planned)
             if outage is None or not isinstance(error, OutageError):
-                self._failed(error)
+                self._failed(error, time.monotonic() - started)
             return
         self._schedule.retry(failures, app.clock.now())
         if places is None:
@@ -247,7 +247,7 @@ class Keeper:
                 took_s,
             )
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, took_s: float = 0.0) -> None:
         """Nothing is given up: the next try comes after a while, which grows."""
         if self._is_stopping.is_set():  # the models are ended under it
             return
@@ -260,7 +260,7 @@ class Keeper:
         # Who waits for the start is to learn of this, and what was published before is served meanwhile.
         # (Another process that is just writing is waited for.)
         self._condition.is_ready = self._condition.is_ready or not isinstance(error, LockedError)
-        self._schedule.failed(error)
+        self._schedule.failed(error, took_s)
 
     def _work_off(self, app: App, watcher: Watcher, task: Task) -> None:
         """What a task does to the stores, it does with a writer of its own."""

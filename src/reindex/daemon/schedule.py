@@ -12,6 +12,7 @@ from reindex.stores.failure_rows import Failure
 
 BACKOFF_S = (1.0, 15.0)  # after a pass that failed as a whole, doubled each time
 LASTING_S = (15.0, 300.0)  # the same while a provider wants a person (no money, a wrong key), or hours
+OUTAGE_SHARE = 4.0  # so many times as long as a try took is rested after it, in an outage
 BURST_REST_S = 1.0  # a periodic look waits for the end of a burst; the watcher limits how long that takes
 OVERTAKE_EVERY_S = 2.0  # a backlog is overtaken at most so often, and
 OVERTAKE_SHARE = 4.0  # so many times as long apart as a look at everything takes, which comes after it
@@ -88,12 +89,14 @@ class Schedule:
         self._backoff_s, self._lasting_s = BACKOFF_S[0], LASTING_S[0]
         self.not_before, self.outage = 0.0, None
 
-    def failed(self, error: Exception) -> None:
-        """The next try comes after a while, which grows; not before an outage lets it."""
+    def failed(self, error: Exception, took_s: float = 0.0) -> None:
+        """The next try comes after a while, which grows; not before an outage lets it. In an outage each try
+        prepares a backlog anew, and took so long: most of the time is to be rest.
+        """
         wait_s = self._backoff_s
         self.outage = error if isinstance(error, OutageError) else None
         if self.outage is not None:
-            wait_s = max(wait_s, min(self.outage.wait_s, LASTING_S[1]))
+            wait_s = max(wait_s, min(max(self.outage.wait_s, OUTAGE_SHARE * took_s), LASTING_S[1]))
         if self.outage is not None and self.outage.is_lasting:
             wait_s = max(wait_s, self._lasting_s)
             self._lasting_s = min(2 * self._lasting_s, LASTING_S[1])
