@@ -255,7 +255,8 @@ def test_a_saved_file_waits_for_no_slow_download(house, openai):
     house.check_paid_once()
 
 
-def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai):
+def rebuild_and_let_a_sync_take_it_in(house, openai):
+    """All its batches have ended, and it waits for somebody to go on with it."""
     fill(house)
     house.settle()
     openai.options.hold.add("in_progress")
@@ -263,6 +264,10 @@ def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai
     openai.release()
     openai.finish_all()
     house.sync()
+
+
+def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai):
+    rebuild_and_let_a_sync_take_it_in(house, openai)
     assert not house.open_jobs()
     with keep(house) as kept:
         kept.until(lambda: house.published().recipe.model == LARGE)
@@ -272,13 +277,7 @@ def test_a_rebuild_whose_batch_was_taken_in_by_another_goes_on_too(house, openai
 def test_a_rebuild_that_failed_when_it_was_gone_on_with_is_tried_again(house, openai, monkeypatch):
     """All its batches have ended: nothing else would ever bring it up again."""
     monkeypatch.setattr(batch_rounds, "GO_ON_S", (0.05, 0.2))
-    fill(house)
-    house.settle()
-    openai.options.hold.add("in_progress")
-    assert house.rebuild(model=LARGE).work.chunks.in_flight > 0
-    openai.release()
-    openai.finish_all()
-    house.sync()
+    rebuild_and_let_a_sync_take_it_in(house, openai)
     kept, failures = keep(house), []
     perform = kept.keeper._perform
 
