@@ -58,7 +58,7 @@ def store_status(app: App) -> StoreStatus:
         unanswered = _unanswered_reasons(app, live)
         return _status(
             ledger,
-            state="degraded" if unanswered or (live and unscanned) else _state(app, live, changes),
+            state=_state(app, live, changes, is_degraded=bool(unanswered or (live and unscanned))),
             reasons=(
                 *_reasons(app, live, changes, pending),
                 *_unscanned_reasons(unscanned, changes.holds),
@@ -189,8 +189,10 @@ def _recipe_reason(app: App, ledger: Ledger | None, live: Generation | None) -> 
     return [recipe_notice(live.number, live.recipe, wanted, ledger.documents.tokens(live.number))]
 
 
-def _state(app: App, live: Generation | None, changes: Changes) -> str:
+def _state(app: App, live: Generation | None, changes: Changes, *, is_degraded: bool) -> str:
     """`empty` before the first publish, `degraded` when something needs a person, else `ready`."""
+    if is_degraded:
+        return "degraded"
     if live is None:
         return "empty"
     needs_help = changes.unreadable or changes.holds or changes.plan.failed or not _has_table(app, live)

@@ -86,8 +86,8 @@ class GoingOn:
         self._generation: int | None = None
         self._rest_s = GO_ON_S[0]
 
-    def is_time(self, generation: int) -> bool:
-        """Whether this one is to be gone on with now; if so, that counts as a try."""
+    def begin_try(self, generation: int) -> bool:
+        """Whether this one is to be gone on with now; then the next try comes after a while."""
         now = time.monotonic()
         if generation != self._generation:
             self.batches_ended()

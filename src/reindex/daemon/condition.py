@@ -26,14 +26,13 @@ class Condition:
     """What the daemon knows of itself. Times are in seconds since the epoch, `_s` are durations.
 
     `waiting` and `waiting_s` are of hints that no pass has taken yet, `taken` are those that a pass has taken
-    and not yet looked into. `planned` documents are those of the
-    pass that is under way, or failed last, `worked` the published ones of them, `failed_documents` and
-    `held_documents` are as of the last one; `behind_since` (by the clock
-    that never jumps) is when the oldest of them changed. `postponed` were being written. `unscanned` says by
-    source why its folder can't be listed. `watching` says why
-    changes are found later than they could be. `failure` is of the last pass, with what to do about it; ""
-    when it went well. `provider` is what keeps batches from being sent or looked at, `held` what
-    waits to be sent, for budget or queue, or for a person.
+    and not yet looked into. `planned` documents are those of the pass that is under way, or failed last,
+    `worked` the published ones of them, `failed_documents` and `held_documents` are as of the last one;
+    `behind_since` (by the clock that never jumps) is when the oldest of them changed. `postponed` were being
+    written. `unscanned` says by source why its folder can't be listed. `watching` says why changes are found
+    later than they could be. `failure` is of the last pass, with what to do about it; "" when it went well.
+    `provider` is what keeps batches from being sent or looked at, `held` what waits to be sent, for budget or
+    queue, or for a person.
     """
 
     since: float = field(default_factory=time.time)
@@ -95,8 +94,8 @@ class Condition:
             return "starting"
         if self.is_paused:
             return "paused"
-        lacks = self.failure or self.watching or self.provider or self.unscanned
-        is_well = self.is_as_configured and not lacks
+        has_trouble = self.failure or self.watching or self.provider or self.unscanned
+        is_well = self.is_as_configured and not has_trouble
         return "ready" if is_well else "degraded"
 
     @property

@@ -218,7 +218,7 @@ class Keeper:
                 self._going_on.batches_ended()
             due = is_due(writer)
             if due is not None:
-                if self._going_on.is_time(due):
+                if self._going_on.begin_try(due):
                     self._tasks.submit("rebuild", {"go_on": True})
                 self._batches.next_at = min(self._batches.next_at, self._going_on.next_at)
 
