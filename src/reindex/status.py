@@ -9,15 +9,21 @@ from reindex.changes import Changes, find_changes
 from reindex.core.generations import Generation
 from reindex.core.jobs import JobState
 from reindex.embedders.catalog import recipe_for, recipe_notice
-from reindex.errors import ReindexError, StoreError
+from reindex.errors import ReindexError
 from reindex.model import DocumentName
-from reindex.observe import Observation, observe, unscanned_reason
+from reindex.observe import Observation, observe
 from reindex.sources.files import RootState
+from reindex.status_reasons import (
+    budget_reason,
+    held_reason,
+    unanswered_reasons,
+    unscanned_reasons,
+    waiting_reason,
+)
 from reindex.stores.booking_rows import REPEATS, Spend
 from reindex.stores.failure_rows import Failure, Hold
 from reindex.stores.ledger import Ledger
-from reindex.stores.pointer import Pointer
-from reindex.stores.wait_rows import HELD_BACK_REASON, WaitSummary
+from reindex.stores.wait_rows import WaitSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +61,15 @@ def store_status(app: App) -> StoreStatus:
         held_back = _held_back(ledger, live)
         scans = observation.scans.items()
         unscanned = {name: s.root_reason for name, s in scans if s.root_state is not RootState.OK}
-        unanswered = _unanswered_reasons(app, live)
+        unanswered = unanswered_reasons(app, live)
         return _status(
             ledger,
             state=_state(app, live, changes, is_degraded=bool(unanswered or (live and unscanned))),
             reasons=(
                 *_reasons(app, live, changes, pending),
-                *_unscanned_reasons(unscanned, changes.holds),
+                *unscanned_reasons(unscanned, changes.holds),
                 *unanswered,
-                *_budget_reason(len(held_back & set(pending))),
+                *budget_reason(len(held_back & set(pending))),
                 *_recipe_reason(app, ledger, live),
             ),
             pending=len(pending),
@@ -92,14 +98,14 @@ def recorded_status(
         found = [*reasons, *_recipe_reason(app, ledger, live)]
         if failures:
             found.append(f"{len(failures)} documents failed: `reindex jobs list` says why")
-        found += [_held_reason(hold) for hold in holds]
-        found += _unscanned_reasons(unscanned, holds)
-        unanswered = _unanswered_reasons(app, live)
+        found += [held_reason(hold) for hold in holds]
+        found += unscanned_reasons(unscanned, holds)
+        unanswered = unanswered_reasons(app, live)
         found += unanswered
         waits = _waits(ledger, live)
         if waits.in_flight:
-            found.append(_waiting_reason(waits.in_flight))
-        found += _budget_reason(waits.held_back)
+            found.append(waiting_reason(waits.in_flight))
+        found += budget_reason(waits.held_back)
         if waits.since is not None:
             lag_s = max(lag_s, app.clock.now() - waits.since)
         if live is not None and not _has_table(app, live):
@@ -243,7 +249,7 @@ def _reasons(
         reasons.append("the table of the live generation is missing: run sync")
     waiting = len(changes.plan.waiting)
     if waiting:
-        reasons.append(_waiting_reason(waiting))
+        reasons.append(waiting_reason(waiting))
     to_sync = len(pending) - waiting
     if to_sync:
         reasons.append(f"{to_sync} document{'s' * (to_sync != 1)} to be synced")
@@ -251,28 +257,8 @@ def _reasons(
         reasons.append(f"{len(changes.unreadable)} documents can't be read")
     if changes.plan.failed:
         reasons.append(f"{len(changes.plan.failed)} documents failed: `reindex jobs list` says why")
-    reasons += [_held_reason(hold) for hold in changes.holds]
+    reasons += [held_reason(hold) for hold in changes.holds]
     return tuple(reasons)
-
-
-def _unscanned_reasons(unscanned: Mapping[str, str], holds: Sequence[Hold]) -> list[str]:
-    """Sources of which nothing is known: where something is, its deletions are held, which says it too."""
-    held = {hold.source for hold in holds}
-    return [unscanned_reason(name, reason) for name, reason in unscanned.items() if name not in held]
-
-
-def _unanswered_reasons(app: App, live: Generation | None) -> list[str]:
-    """Why no question is answered, or only by what nobody keeps fresh: readers go by the pointer alone."""
-    try:
-        published = Pointer(app.data_dir).read()
-    except StoreError as error:
-        return [f"no question is answered: {error.message} ({error.hint})"]
-    if published is None and live is not None and live.promoted_at is not None:
-        return ["no question is answered: the published pointer is missing; `reindex sync` writes it again"]
-    if published is not None and live is None:
-        what = f"generation {published.generation} answers, and the ledger knows nothing of it"
-        return [f"{what}: `reindex sync` makes the record again"]
-    return []
 
 
 def _waits(ledger: Ledger | None, live: Generation | None) -> WaitSummary:
@@ -289,16 +275,3 @@ def _held_back(ledger: Ledger | None, live: Generation | None) -> set[DocumentNa
     if ledger is None or generation is None:
         return set()
     return {name for name, wait in ledger.waits.all(generation.number).items() if wait.is_held_back}
-
-
-def _budget_reason(documents: int) -> list[str]:
-    return [f"{documents} document{'s' * (documents != 1)} {HELD_BACK_REASON}"] if documents else []
-
-
-def _waiting_reason(documents: int) -> str:
-    what = "document waits" if documents == 1 else "documents wait"
-    return f"{documents} {what} for a batch: `reindex jobs` shows it, `sync --now` pays again"
-
-
-def _held_reason(hold: Hold) -> str:
-    return f"source {hold.source!r}: {hold.documents} deletions held, because {hold.reason}"
